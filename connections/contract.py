@@ -1,0 +1,229 @@
+"""The wire: what callers send and what they get back.
+
+Field names and shapes follow UniPost's public API reference, so its official SDKs work unchanged.
+Everything here is data; deciding happens in `service`, rendering in `api_shim`.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+
+def rfc3339(moment: datetime) -> str:
+    """`2026-11-23T10:00:00.123Z`: UTC, milliseconds, as RFC 3339 writes it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+
+
+class TaskStatus(StrEnum):
+    """Where a connect task stands. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL_STATUSES
+
+
+FINAL_STATUSES = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.EXPIRED})
+
+
+class AccountStatus(StrEnum):
+    ACTIVE = "active"
+    RECONNECT_REQUIRED = "reconnect_required"
+    DISCONNECTED = "disconnected"
+
+
+class ConnectionType(StrEnum):
+    BYO = "byo"
+    MANAGED = "managed"
+
+
+class NextAction(StrEnum):
+    FIX_REQUEST = "fix_request"
+    WAIT_AND_RETRY = "wait_and_retry"
+    RECONNECT_ACCOUNT = "reconnect_account"
+    CONTACT_SUPPORT = "contact_support"
+
+
+class ErrorSource(StrEnum):
+    UNIPOST = "unipost"
+    PLATFORM = "platform"
+    WORKER = "worker"
+    UNKNOWN = "unknown"
+
+
+class Temporality(StrEnum):
+    TEMPORARY = "temporary"
+    PERMANENT = "permanent"
+    UNKNOWN = "unknown"
+
+
+class WireModel(BaseModel):
+    """Immutable; unset optional members are left out of the rendered JSON where the model says so."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Issue(WireModel):
+    """One thing wrong with one field of the request."""
+
+    field: str
+    code: str
+    message: str
+    severity: Literal["error", "warning"] = "error"
+
+
+class ProviderError(WireModel):
+    """What the platform answered, reduced to its status and error name: never its raw body."""
+
+    provider: str
+    http_status: int | None = None
+    code: str | None = None
+    is_transient: bool | None = None
+
+
+class RetryState(StrEnum):
+    """Whether the task itself goes on."""
+
+    SCHEDULED = "scheduled"
+    EXHAUSTED = "exhausted"
+    NOT_RETRIABLE = "not_retriable"
+
+
+class RetryPolicy(WireModel):
+    """How far the retries of one task have come."""
+
+    is_retriable: bool
+    will_retry: bool
+    retry_state: RetryState
+    next_run_at: Timestamp | None = None
+    attempts_made: int
+    max_attempts: int
+    attempts_remaining: int
+    manual_retry_allowed: bool
+    reason: str | None = None
+
+
+class ErrorBody(WireModel):
+    """The one error shape. Optional members are absent when there is nothing to say."""
+
+    code: str
+    normalized_code: str
+    message: str
+    hint: str | None = None
+    next_action: NextAction | None = None
+    is_retriable: bool | None = None
+    error_source: ErrorSource | None = None
+    error_temporality: Temporality | None = None
+    provider_error: ProviderError | None = None
+    retry_policy: RetryPolicy | None = None
+    issues: list[Issue] | None = None
+    details: dict[str, Any] | None = None
+
+
+class ErrorAnswer(WireModel):
+    """Every non-2xx answer of the service."""
+
+    error: ErrorBody
+    request_id: str
+
+
+class Account(WireModel):
+    """One connected account, as `data` of the 201 and `account` of a task carry it."""
+
+    id: str
+    profile_id: str
+    platform: str
+    account_name: str | None
+    status: AccountStatus
+    connection_type: ConnectionType
+    connected_at: Timestamp
+    external_account_id: str | None = None
+    display_name: str | None = None
+    avatar_url: str | None = None
+
+
+class AccountAnswer(WireModel):
+    """201: the seven documented fields at the top level, and the account once more under `data`,
+    because the reference documents the first and the official SDKs read the second."""
+
+    id: str
+    profile_id: str
+    platform: str
+    account_name: str | None
+    status: AccountStatus
+    connection_type: ConnectionType
+    connected_at: Timestamp
+    data: Account
+    request_id: str
+
+
+class TaskError(ErrorBody):
+    """A finished task's error: exactly the synchronous error object, and the status it would have had."""
+
+    http_status: int
+
+
+class Task(WireModel):
+    """A connect task, as pollers see it."""
+
+    id: str
+    status: TaskStatus
+    platform: str
+    profile_id: str
+    batch_id: str | None = None
+    attempts: int
+    next_attempt_at: Timestamp | None
+    created_at: Timestamp
+    finished_at: Timestamp | None
+    account: Account | None
+    error: TaskError | None
+
+
+class TaskAnswer(WireModel):
+    data: Task
+    request_id: str
+
+
+class BlueskyCredentials(BaseModel):
+    """Handle and app password; `identifier` and `password` are accepted because the published samples send them."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    handle: str = Field(
+        description="Handle or DID. `identifier` is accepted as an alias.",
+        examples=["alice.bsky.social"],
+        min_length=1,
+        max_length=2048,
+    )
+    app_password: str = Field(
+        description="An app password (Settings → App passwords), never the main password. "
+        "`password` is accepted as an alias.",
+        examples=["abcd-efgh-2345-wxyz"],
+        min_length=1,
+        max_length=512,
+        repr=False,
+    )
+
+
+class ConnectRequest(BaseModel):
+    """Body of `POST /v1/accounts/connect`, as documented; parsing with precise issues is `intake`'s."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    profile_id: str | None = Field(
+        default=None,
+        description="Profile that will own the account; required when the workspace has more than one.",
+    )
+    platform: str = Field(description="`bluesky`.", examples=["bluesky"])
+    credentials: BlueskyCredentials

@@ -1,0 +1,284 @@
+"""Every error a caller can see, one tree.
+
+    ConnectorError                    carries code, source, retryability; knows how to describe itself
+    ├── RequestError                  the request is at fault: fix it and send it again
+    │   ├── Unauthorized              no, malformed, unknown, revoked or expired API key
+    │   ├── ValidationFailed          the body is wrong, one issue per field
+    │   ├── BadRequest                the HTTP request itself is malformed
+    │   ├── NotFound                  no such route, task or account
+    │   ├── MethodNotAllowed
+    │   ├── PayloadTooLarge
+    │   └── UnsupportedMediaType
+    ├── ServiceError                  we are at fault
+    │   ├── InternalError             a bug; the cause is only in the log
+    │   ├── QueueUnavailable          the task is stored, the queue could not be told yet
+    │   ├── ServiceUnavailable        the database does not answer
+    │   ├── ConnectTimeout            the caller's wait ended, the task goes on
+    │   └── TaskExpired               the task's own time ran out before anyone could finish it
+    └── PlatformError                 the outcome of asking the platform
+        ├── Refusal                   final, never retried
+        │   ├── CredentialsRejected
+        │   ├── AlreadyConnected
+        │   └── InvalidIdentity       one issue on one credential field
+        │       ├── InvalidHandle
+        │       ├── HandleNotFound
+        │       ├── HandleMismatch
+        │       ├── IdentityUnusable
+        │       ├── HostNotAllowed
+        │       ├── MainPasswordRejected
+        │       └── AccountUnavailable
+        └── TemporaryFailure          worth another try; final only when the tries run out
+            ├── UpstreamFailed
+            └── UpstreamRateLimited
+
+An error's docstring is its default message. Messages are for people and hold no secret, no token and
+nothing the platform wrote. Statuses are the API's business: `api_shim.errors` has the table.
+"""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from connections.contract import (
+    ErrorBody,
+    ErrorSource,
+    Issue,
+    NextAction,
+    ProviderError,
+    RetryPolicy,
+    Temporality,
+)
+
+
+class ConnectorError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str]
+    source: ClassVar[ErrorSource] = ErrorSource.UNIPOST
+    temporality: ClassVar[Temporality] = Temporality.PERMANENT
+    next_action: ClassVar[NextAction] = NextAction.FIX_REQUEST
+    is_retriable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        issues: Sequence[Issue] = (),
+        details: dict[str, Any] | None = None,
+        provider: ProviderError | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """`retry_after` is in seconds from now: what the platform or the service asks the caller to wait."""
+        self.message = message or inspect.cleandoc(type(self).__doc__ or "").replace("\n", " ")
+        super().__init__(self.message)
+        self.hint = hint
+        self.issues = tuple(issues)
+        self.details = details
+        self.provider = provider
+        self.retry_after = retry_after
+
+    def describe(self, retry_policy: RetryPolicy | None = None) -> ErrorBody:
+        """The error object of the wire contract."""
+        return ErrorBody(
+            code=self.code,
+            normalized_code=self.code.lower(),
+            message=self.message,
+            hint=self.hint,
+            next_action=self.next_action,
+            is_retriable=self.is_retriable,
+            error_source=self.source,
+            error_temporality=self.temporality,
+            provider_error=self.provider,
+            retry_policy=retry_policy,
+            issues=list(self.issues) or None,
+            details=self.details,
+        )
+
+
+class RequestError(ConnectorError):
+    """The request cannot be served as it is."""
+
+
+class Unauthorized(RequestError):
+    """The API key is missing, unknown, revoked or expired."""
+
+    code = "UNAUTHORIZED"
+
+
+class ValidationFailed(RequestError):
+    """The request is not valid."""
+
+    code = "VALIDATION_ERROR"
+
+
+class BadRequest(RequestError):
+    """The HTTP request is malformed."""
+
+    code = "BAD_REQUEST"
+
+
+class NotFound(RequestError):
+    """There is nothing at this address."""
+
+    code = "NOT_FOUND"
+
+
+class MethodNotAllowed(RequestError):
+    """This address does not answer that method."""
+
+    code = "METHOD_NOT_ALLOWED"
+
+
+class PayloadTooLarge(RequestError):
+    """The body is larger than this endpoint accepts."""
+
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class UnsupportedMediaType(RequestError):
+    """Send the body as application/json."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class ServiceError(ConnectorError):
+    """The service could not do its part."""
+
+    temporality = Temporality.TEMPORARY
+    next_action = NextAction.WAIT_AND_RETRY
+    is_retriable = True
+
+
+class InternalError(ServiceError):
+    """Something went wrong on our side. The request id finds it in our logs."""
+
+    code = "INTERNAL_ERROR"
+    temporality = Temporality.UNKNOWN
+    next_action = NextAction.CONTACT_SUPPORT
+
+
+class QueueUnavailable(ServiceError):
+    """The queue cannot be reached right now. The task is stored and will run by itself."""
+
+    code = "QUEUE_UNAVAILABLE"
+
+
+class ServiceUnavailable(ServiceError):
+    """The service cannot reach its database right now. Nothing was stored; try again."""
+
+    code = "SERVICE_UNAVAILABLE"
+
+
+class ConnectTimeout(ServiceError):
+    """The account is still being connected. The task goes on; poll it for the outcome."""
+
+    code = "CONNECT_TIMEOUT"
+
+
+class TaskExpired(ServiceError):
+    """The task's time ran out before it could be finished. Nothing was connected."""
+
+    code = "CONNECT_TIMEOUT"
+    source = ErrorSource.WORKER
+
+
+class PlatformError(ConnectorError):
+    """The platform's answer ended the attempt."""
+
+    source = ErrorSource.PLATFORM
+
+
+class Refusal(PlatformError):
+    """The platform said no. Trying again would not change it."""
+
+
+class CredentialsRejected(Refusal):
+    """Bluesky rejected this handle and app password."""
+
+    code = "UNAUTHORIZED"
+    next_action = NextAction.RECONNECT_ACCOUNT
+
+
+class AlreadyConnected(Refusal):
+    """This account is already connected in this workspace."""
+
+    code = "ACCOUNT_ALREADY_CONNECTED"
+    source = ErrorSource.UNIPOST
+
+
+class InvalidIdentity(Refusal):
+    """The credentials do not name an account that can be connected."""
+
+    code = "VALIDATION_ERROR"
+    issue_code: ClassVar[str]
+    field: ClassVar[str] = "credentials.handle"
+
+    def __init__(
+        self, message: str | None = None, *, hint: str | None = None, provider: ProviderError | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, provider=provider)
+        self.issues = (Issue(field=self.field, code=self.issue_code, message=self.message),)
+
+
+class InvalidHandle(InvalidIdentity):
+    """This is not a handle. A handle looks like alice.bsky.social."""
+
+    issue_code = "invalid_handle"
+
+
+class HandleNotFound(InvalidIdentity):
+    """No account has this handle."""
+
+    issue_code = "handle_not_found"
+
+
+class HandleMismatch(InvalidIdentity):
+    """The handle points to an account that does not claim this handle."""
+
+    issue_code = "handle_mismatch"
+
+
+class IdentityUnusable(InvalidIdentity):
+    """The account's identity was deleted or names no usable server."""
+
+    issue_code = "identity_unusable"
+
+
+class HostNotAllowed(InvalidIdentity):
+    """The account's server is not at a public address."""
+
+    issue_code = "host_not_allowed"
+
+
+class MainPasswordRejected(InvalidIdentity):
+    """This is the account's main password. Create an app password (Settings → App passwords) and send that."""
+
+    issue_code = "main_password_rejected"
+    field = "credentials.app_password"
+
+
+class AccountUnavailable(InvalidIdentity):
+    """The account is taken down, suspended or deactivated."""
+
+    issue_code = "account_unavailable"
+
+
+class TemporaryFailure(PlatformError):
+    """The platform could not answer just now."""
+
+    temporality = Temporality.TEMPORARY
+    next_action = NextAction.WAIT_AND_RETRY
+    is_retriable = True
+
+
+class UpstreamFailed(TemporaryFailure):
+    """The account's server could not be reached or did not answer properly."""
+
+    code = "UPSTREAM_ERROR"
+
+
+class UpstreamRateLimited(TemporaryFailure):
+    """Bluesky's rate limit is used up for now."""
+
+    code = "UPSTREAM_RATE_LIMITED"

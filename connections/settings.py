@@ -1,0 +1,182 @@
+"""Every setting, read once and checked at the start.
+
+All are optional in development. `load_settings` turns a wrong one into one clear line instead of a stack trace.
+"""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message is one line and names the variable."""
+
+
+class Settings(BaseSettings):
+    """The service's configuration. Environment variables carry the prefix `CONNECTOR_`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CONNECTOR_", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    env: Environment = Environment.DEVELOPMENT
+    var_dir: Path = Field(
+        default=Path("var"), description="Where the embedded database and development keys live."
+    )
+    database_url: str = Field(default="", description="SQLAlchemy URL; SQLite under `var_dir` if empty.")
+    redis_url: str = Field(default="", description="Redis or Valkey; `connector up` starts one if empty.")
+    keys_file: Path | None = Field(default=None, description="The workers' key ring; demanded in production.")
+    shim_keys_file: Path | None = Field(
+        default=None,
+        description="What the API needs of it; beside `keys_file` as `<name>.shim.json` if unset.",
+    )
+    log_level: str = "INFO"
+
+    plc_url: str = "https://plc.directory"
+    bluesky_url: str = Field(default="https://bsky.social", description="The hosted service's entryway.")
+    dev_pds_url: str | None = Field(
+        default=None,
+        description="Development only: `.test` handles resolve there, plain http and loopback allowed.",
+    )
+    dns_servers: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Nameservers as host:port, comma-separated; the system's if empty."
+    )
+
+    sync_wait_seconds: float = Field(
+        default=25.0, ge=0, le=60, description="How long a plain connect call waits."
+    )
+    attempt_seconds: float = Field(default=15.0, gt=0, le=120, description="Total deadline of one attempt.")
+    interactive_task_seconds: float = Field(
+        default=120.0, gt=0, description="Total deadline of a waited-for task."
+    )
+    patient_task_seconds: float = Field(
+        default=3600.0, gt=0, description="Total deadline of an asynchronous task."
+    )
+    worker_threads: int = Field(default=64, ge=1, le=1024)
+
+    @field_validator("dns_servers", mode="before")
+    @classmethod
+    def _split_servers(cls, value: object) -> object:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("dns_servers")
+    @classmethod
+    def _check_servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for server in value:
+            if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):\d{1,5}", server):
+                raise ValueError(f"{server!r} is not an address and a port, such as 127.0.0.1:53")
+        return value
+
+    @field_validator("plc_url", "bluesky_url", "dev_pds_url")
+    @classmethod
+    def _check_origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.path.strip("/")
+            or parts.query
+        ):
+            raise ValueError("must be an origin such as https://host or https://host:port")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database(cls, value: str) -> str:
+        if value.startswith(("postgres://", "postgresql://")):
+            return "postgresql+psycopg://" + value.split("://", 1)[1]
+        if value and not value.startswith(("postgresql+psycopg://", "sqlite:///")):
+            raise ValueError("must start with postgresql:// or sqlite:///")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://")):
+            raise ValueError("must start with redis:// or rediss://")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _check_log_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @model_validator(mode="after")
+    def _check_production(self) -> Self:
+        if not self.is_production:
+            return self
+        if self.keys_file is None and self.shim_keys_file is None:
+            raise ValueError("CONNECTOR_KEYS_FILE is required when CONNECTOR_ENV=production")
+        if not self.database_url or not self.redis_url:
+            raise ValueError(
+                "CONNECTOR_DATABASE_URL and CONNECTOR_REDIS_URL are required when CONNECTOR_ENV=production"
+            )
+        if self.dev_pds_url:
+            raise ValueError(
+                "CONNECTOR_DEV_PDS_URL is for development and must be unset when CONNECTOR_ENV=production"
+            )
+        for name, url in (("CONNECTOR_PLC_URL", self.plc_url), ("CONNECTOR_BLUESKY_URL", self.bluesky_url)):
+            if not url.startswith("https://"):
+                raise ValueError(f"{name} must be https when CONNECTOR_ENV=production")
+        return self
+
+    @property
+    def is_production(self) -> bool:
+        return self.env is Environment.PRODUCTION
+
+    @property
+    def database(self) -> str:
+        """The database URL with the embedded default filled in."""
+        return self.database_url or f"sqlite:///{self.var_dir.absolute() / 'connector.db'}"
+
+    @property
+    def redis(self) -> str:
+        """The Redis URL. Raises `SettingsError` when there is none: only `connector up` can start one."""
+        if not self.redis_url:
+            raise SettingsError(
+                "CONNECTOR_REDIS_URL is not set; `connector up` starts an embedded Valkey by itself"
+            )
+        return self.redis_url
+
+    @property
+    def worker_keys_path(self) -> Path:
+        return self.keys_file or self.var_dir / "keys.json"
+
+    @property
+    def shim_keys_path(self) -> Path:
+        return self.shim_keys_file or self.worker_keys_path.with_suffix(".shim.json")
+
+
+def load_settings() -> Settings:
+    """Reads the environment. Raises `SettingsError` with one line that names what is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = (f"{_variable(problem['loc'])}{_plain(problem['msg'])}" for problem in error.errors())
+        raise SettingsError("; ".join(lines)) from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"CONNECTOR_{str(location[0]).upper()}: " if location else ""
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")

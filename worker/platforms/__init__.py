@@ -1,0 +1,1 @@
+"""The platforms that workers can connect to; `base` says what each must do."""

@@ -1,0 +1,76 @@
+"""What a platform must do, and how one is found by its name.
+
+A second platform is a folder beside this file whose package offers `build(settings) -> Platform`, and one line in
+`connections.platforms`.
+"""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Protocol, cast
+
+from connections.platforms import PLATFORMS
+from connections.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the caller sent, opened for the length of one attempt. Never printed."""
+
+    identifier: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A live session, to be stored encrypted. Never printed."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedAccount:
+    """An account whose owner has proved to hold it.
+
+    `external_id` is the platform's permanent id (Bluesky: the DID), `host` the origin that keeps its session.
+    """
+
+    external_id: str
+    name: str | None
+    host: str
+    session: Session
+    display_name: str | None = None
+    avatar_url: str | None = None
+
+
+class KnownAccounts(Protocol):
+    """Asked before a login is spent: is this account connected in the workspace already?"""
+
+    def __call__(self, external_id: str) -> bool: ...
+
+
+class Platform(Protocol):
+    """One social platform. Implementations are used by many threads at once."""
+
+    def connect(
+        self, credentials: Credentials, *, deadline: float, is_connected: KnownAccounts
+    ) -> VerifiedAccount:
+        """Proves that the credentials open the account and returns it with its session.
+
+        `deadline` is a `time.monotonic()` instant by which this returns or raises.
+
+        Raises `AlreadyConnected` before logging in where `is_connected` says so, another `Refusal` where trying again
+        cannot help, `TemporaryFailure` where it can. Nothing else escapes, save bugs.
+        """
+        ...
+
+    def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
+        """Ends a session that will not be kept. Raises `TemporaryFailure` when the platform does not confirm."""
+        ...
+
+
+def build_platforms(settings: Settings) -> dict[str, Platform]:
+    """One shared instance of every platform in `connections.platforms`."""
+    return {
+        name: cast(Platform, import_module(f"worker.platforms.{name}").build(settings)) for name in PLATFORMS
+    }
