@@ -30,9 +30,7 @@ class Settings(BaseSettings):
     )
 
     env: Environment = Environment.DEVELOPMENT
-    var_dir: Path = Field(
-        default=Path("var"), description="Where the embedded database and development keys live."
-    )
+    var_dir: Path = Field(default=Path("var"), description="Where the embedded database and development keys live.")
     database_url: str = Field(default="", description="SQLAlchemy URL; SQLite under `var_dir` if empty.")
     redis_url: str = Field(default="", description="Redis or Valkey; `connector up` starts one if empty.")
     keys_file: Path | None = Field(default=None, description="The workers' key ring; demanded in production.")
@@ -52,26 +50,16 @@ class Settings(BaseSettings):
         default=(), description="Nameservers as host:port, comma-separated; the system's if empty."
     )
 
-    sync_wait_seconds: float = Field(
-        default=25.0, ge=0, le=60, description="How long a plain connect call waits."
-    )
+    sync_wait_seconds: float = Field(default=25.0, ge=0, le=60, description="How long a plain connect call waits.")
     attempt_seconds: float = Field(default=15.0, gt=0, le=120, description="Total deadline of one attempt.")
-    interactive_task_seconds: float = Field(
-        default=120.0, gt=0, description="Total deadline of a waited-for task."
-    )
-    patient_task_seconds: float = Field(
-        default=3600.0, gt=0, description="Total deadline of an asynchronous task."
-    )
+    interactive_task_seconds: float = Field(default=120.0, gt=0, description="Total deadline of a waited-for task.")
+    patient_task_seconds: float = Field(default=3600.0, gt=0, description="Total deadline of an asynchronous task.")
     worker_threads: int = Field(default=64, ge=1, le=1024)
 
     @field_validator("dns_servers", mode="before")
     @classmethod
     def _split_servers(cls, value: object) -> object:
-        return (
-            tuple(part.strip() for part in value.split(",") if part.strip())
-            if isinstance(value, str)
-            else value
-        )
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("dns_servers")
     @classmethod
@@ -87,12 +75,7 @@ class Settings(BaseSettings):
         if value is None:
             return None
         parts = urlsplit(value)
-        if (
-            parts.scheme not in {"http", "https"}
-            or not parts.hostname
-            or parts.path.strip("/")
-            or parts.query
-        ):
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
             raise ValueError("must be an origin such as https://host or https://host:port")
         return f"{parts.scheme}://{parts.netloc}"
 
@@ -130,9 +113,7 @@ class Settings(BaseSettings):
                 "CONNECTOR_DATABASE_URL and CONNECTOR_REDIS_URL are required when CONNECTOR_ENV=production"
             )
         if self.dev_pds_url:
-            raise ValueError(
-                "CONNECTOR_DEV_PDS_URL is for development and must be unset when CONNECTOR_ENV=production"
-            )
+            raise ValueError("CONNECTOR_DEV_PDS_URL is for development and must be unset when CONNECTOR_ENV=production")
         for name, url in (("CONNECTOR_PLC_URL", self.plc_url), ("CONNECTOR_BLUESKY_URL", self.bluesky_url)):
             if not url.startswith("https://"):
                 raise ValueError(f"{name} must be https when CONNECTOR_ENV=production")
@@ -151,9 +132,7 @@ class Settings(BaseSettings):
     def redis(self) -> str:
         """The Redis URL. Raises `SettingsError` when there is none: only `connector up` can start one."""
         if not self.redis_url:
-            raise SettingsError(
-                "CONNECTOR_REDIS_URL is not set; `connector up` starts an embedded Valkey by itself"
-            )
+            raise SettingsError("CONNECTOR_REDIS_URL is not set; `connector up` starts an embedded Valkey by itself")
         return self.redis_url
 
     @property

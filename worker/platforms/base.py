@@ -52,9 +52,7 @@ class KnownAccounts(Protocol):
 class Platform(Protocol):
     """One social platform. Implementations are used by many threads at once."""
 
-    def connect(
-        self, credentials: Credentials, *, deadline: float, is_connected: KnownAccounts
-    ) -> VerifiedAccount:
+    def connect(self, credentials: Credentials, *, deadline: float, is_connected: KnownAccounts) -> VerifiedAccount:
         """Proves that the credentials open the account and returns it with its session.
 
         `deadline` is a `time.monotonic()` instant by which this returns or raises.
@@ -71,6 +69,4 @@ class Platform(Protocol):
 
 def build_platforms(settings: Settings) -> dict[str, Platform]:
     """One shared instance of every platform in `connections.platforms`."""
-    return {
-        name: cast(Platform, import_module(f"worker.platforms.{name}").build(settings)) for name in PLATFORMS
-    }
+    return {name: cast(Platform, import_module(f"worker.platforms.{name}").build(settings)) for name in PLATFORMS}
