@@ -1,0 +1,28 @@
+"""What travels through Redis between API and workers: names and ids, never a payload and never a secret.
+
+Whoever can write to Redis can start a task; so a message only says which row to look at, and the row decides.
+"""
+
+from enum import StrEnum
+
+
+class Queue(StrEnum):
+    """`CONNECT` has a caller waiting, `BULK` has not, `CONTROL` is housekeeping."""
+
+    CONNECT = "connect"
+    BULK = "connect.bulk"
+    CONTROL = "connect.control"
+
+
+CONNECT_ACCOUNT = "connector.connect_account"
+SWEEP = "connector.sweep"
+
+WORKER_ALIVE_KEY = "connector:worker-alive"
+
+
+def reply_channel(shim_id: str) -> str:
+    """The pub/sub channel on which one API process hears that a task it waits for is settled.
+
+    A message on it is the bare task id.
+    """
+    return f"connector:settled:{shim_id}"

@@ -1,0 +1,135 @@
+"""The tables. Queries are in `repository`, changes to the schema in `migrations`."""
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    text,
+)
+
+from connections.sqltime import UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False, index=True),
+    Column("name", String(200), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False, index=True),
+    Column("name", String(200), nullable=False),
+    # The visible beginning of the key finds the row, the SHA-256 of the whole proves it. The key itself is not kept.
+    Column("prefix", String(32), nullable=False, unique=True),
+    Column("secret_hash", LargeBinary(32), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False, index=True),
+    Column("platform", String(40), nullable=False),
+    Column("external_id", String(2048), nullable=False),
+    Column("account_name", String(255)),
+    Column("display_name", String(640)),
+    Column("avatar_url", String(2048)),
+    Column("host", String(512), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("connection_type", String(20), nullable=False),
+    Column("access_token", LargeBinary),
+    Column("refresh_token", LargeBinary),
+    Column("connected_at", UtcDateTime, nullable=False),
+)
+
+# Decides every race: an account is connected at most once in a workspace.
+CONNECTED_ONCE = text("status <> 'disconnected'")
+Index(
+    "uq_accounts_connected_once",
+    accounts.c.workspace_id,
+    accounts.c.platform,
+    accounts.c.external_id,
+    unique=True,
+    sqlite_where=CONNECTED_ONCE,
+    postgresql_where=CONNECTED_ONCE,
+)
+
+connect_tasks = Table(
+    "connect_tasks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("platform", String(40), nullable=False),
+    Column("queue", String(40), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    # HPKE ciphertext, readable by workers only; erased when the task ends.
+    Column("sealed_credentials", LargeBinary),
+    # Keyed hash of the whole request: identical requests in flight share one task.
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    # The API process that waits for the outcome, and until when; both empty when nobody does.
+    Column("reply_to", String(40)),
+    Column("caller_waits_until", UtcDateTime),
+    Column("attempts", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    # Raised by every claim; settling must match it, so a worker that lost its lease changes nothing.
+    Column("fence", Integer, nullable=False),
+    # A worker may claim the row from here on: at once when queued, after the lease when running, when due on a retry.
+    Column("available_at", UtcDateTime, nullable=False),
+    # The sweep sends the row's message again from here on, and each time waits longer.
+    Column("sweep_at", UtcDateTime, nullable=False),
+    Column("sweeps", Integer, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("outcome", JSON(none_as_null=True)),
+)
+
+IN_FLIGHT = text("status IN ('queued', 'running', 'retrying')")
+Index(
+    "uq_connect_tasks_in_flight",
+    connect_tasks.c.workspace_id,
+    connect_tasks.c.fingerprint,
+    unique=True,
+    sqlite_where=IN_FLIGHT,
+    postgresql_where=IN_FLIGHT,
+)
+Index(
+    "ix_connect_tasks_sweep",
+    connect_tasks.c.sweep_at,
+    sqlite_where=IN_FLIGHT,
+    postgresql_where=IN_FLIGHT,
+)
