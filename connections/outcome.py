@@ -1,0 +1,25 @@
+"""How a task stands or ended, as its row keeps it and its readers render it."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from connections.contract import Account, ErrorBody, Timestamp, WireModel
+
+
+class Outcome(WireModel):
+    """The account of a success, or the last error. `retry_at` is when asking again makes sense, if that is known."""
+
+    account: Account | None = None
+    error: ErrorBody | None = None
+    retry_at: Timestamp | None = None
+
+    @classmethod
+    def of_error(cls, error: ErrorBody, retry_at: datetime | None = None) -> Self:
+        return cls(error=error, retry_at=retry_at)
+
+    def to_row(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @classmethod
+    def from_row(cls, outcome: dict[str, Any] | None) -> Self:
+        return cls.model_validate(outcome or {})

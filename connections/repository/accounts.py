@@ -1,0 +1,71 @@
+"""Connected accounts."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from connections.contract import AccountStatus, ConnectionType
+from connections.models import CONNECTED_ONCE, accounts
+from connections.repository.dialects import insert_into
+from connections.sqltime import from_now
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """A verified account to be stored; the tokens are encrypted already."""
+
+    id: str
+    workspace_id: str
+    profile_id: str
+    platform: str
+    external_id: str
+    account_name: str | None
+    display_name: str | None
+    avatar_url: str | None
+    host: str
+    access_token: bytes = field(repr=False)
+    refresh_token: bytes = field(repr=False)
+
+
+def insert_account(connection: Connection, account: NewAccount) -> datetime | None:
+    """When it was connected; None, and nothing stored, when the workspace has it connected already."""
+    change = insert_into(connection, accounts).values(
+        id=account.id,
+        workspace_id=account.workspace_id,
+        profile_id=account.profile_id,
+        platform=account.platform,
+        external_id=account.external_id,
+        account_name=account.account_name,
+        display_name=account.display_name,
+        avatar_url=account.avatar_url,
+        host=account.host,
+        access_token=account.access_token,
+        refresh_token=account.refresh_token,
+        status=AccountStatus.ACTIVE,
+        connection_type=ConnectionType.BYO,
+        connected_at=from_now(),
+    )
+    change = change.on_conflict_do_nothing(
+        index_elements=["workspace_id", "platform", "external_id"], index_where=CONNECTED_ONCE
+    )
+    return connection.execute(change.returning(accounts.c.connected_at)).scalar()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedAccount:
+    id: str
+    account_name: str | None
+
+
+def connected_account(
+    connection: Connection, workspace_id: str, platform: str, external_id: str
+) -> ConnectedAccount | None:
+    query = select(accounts.c.id, accounts.c.account_name).where(
+        accounts.c.workspace_id == workspace_id,
+        accounts.c.platform == platform,
+        accounts.c.external_id == external_id,
+        CONNECTED_ONCE,
+    )
+    row = connection.execute(query).first()
+    return None if row is None else ConnectedAccount(**row._mapping)

@@ -1,0 +1,242 @@
+"""Connect tasks: accepted by the API, claimed, postponed and finished by workers, brought back by the sweep."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from connections.contract import FINAL_STATUSES, TaskStatus
+from connections.models import IN_FLIGHT, connect_tasks
+from connections.repository.dialects import insert_into
+from connections.sqltime import from_now
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task as its readers see it; no secret among the columns."""
+
+    id: str
+    workspace_id: str
+    profile_id: str
+    platform: str
+    status: TaskStatus
+    attempts: int
+    max_attempts: int
+    available_at: datetime
+    created_at: datetime
+    finished_at: datetime | None
+    outcome: dict[str, Any] | None
+
+
+_TASK = (
+    connect_tasks.c.id,
+    connect_tasks.c.workspace_id,
+    connect_tasks.c.profile_id,
+    connect_tasks.c.platform,
+    connect_tasks.c.status,
+    connect_tasks.c.attempts,
+    connect_tasks.c.max_attempts,
+    connect_tasks.c.available_at,
+    connect_tasks.c.created_at,
+    connect_tasks.c.finished_at,
+    connect_tasks.c.outcome,
+)
+
+
+def _task(row: Row[*tuple[Any, ...]]) -> TaskRow:
+    values = dict(row._mapping)
+    values["status"] = TaskStatus(values["status"])
+    return TaskRow(**values)
+
+
+def insert_task(
+    connection: Connection,
+    *,
+    task_id: str,
+    workspace_id: str,
+    profile_id: str,
+    platform: str,
+    queue: str,
+    request_id: str,
+    sealed_credentials: bytes,
+    fingerprint: bytes,
+    reply_to: str | None,
+    caller_waits: float | None,
+    max_attempts: int,
+    expires_in: float,
+    sweep_in: float,
+) -> bool:
+    """False, and nothing stored, when an identical request is in flight. Times are seconds from now."""
+    change = insert_into(connection, connect_tasks).values(
+        id=task_id,
+        workspace_id=workspace_id,
+        profile_id=profile_id,
+        platform=platform,
+        queue=queue,
+        status=TaskStatus.QUEUED,
+        request_id=request_id,
+        sealed_credentials=sealed_credentials,
+        fingerprint=fingerprint,
+        reply_to=reply_to,
+        caller_waits_until=None if caller_waits is None else from_now(caller_waits),
+        attempts=0,
+        max_attempts=max_attempts,
+        fence=0,
+        available_at=from_now(),
+        sweep_at=from_now(sweep_in),
+        sweeps=0,
+        expires_at=from_now(expires_in),
+        created_at=from_now(),
+    )
+    change = change.on_conflict_do_nothing(index_elements=["workspace_id", "fingerprint"], index_where=IN_FLIGHT)
+    return connection.execute(change).rowcount == 1
+
+
+def task_in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) -> str | None:
+    """The id of the unfinished task of an identical request."""
+    query = select(connect_tasks.c.id).where(
+        connect_tasks.c.workspace_id == workspace_id, connect_tasks.c.fingerprint == fingerprint, IN_FLIGHT
+    )
+    return connection.execute(query).scalar()
+
+
+def task_of(connection: Connection, workspace_id: str, task_id: str) -> TaskRow | None:
+    query = select(*_TASK).where(connect_tasks.c.id == task_id, connect_tasks.c.workspace_id == workspace_id)
+    row = connection.execute(query).first()
+    return None if row is None else _task(row)
+
+
+def finished_tasks(connection: Connection, task_ids: Collection[str]) -> list[TaskRow]:
+    """Those of the given tasks that have ended."""
+    query = select(*_TASK).where(connect_tasks.c.id.in_(task_ids), connect_tasks.c.status.in_(FINAL_STATUSES))
+    return [_task(row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTask:
+    """What a worker needs for one attempt. The remaining times are seconds from the claim, by the database's clock."""
+
+    id: str
+    workspace_id: str
+    profile_id: str
+    platform: str
+    request_id: str
+    sealed_credentials: bytes = field(repr=False)
+    reply_to: str | None
+    attempts: int
+    max_attempts: int
+    fence: int
+    claimed_at: datetime
+    expires_at: datetime
+    caller_waits_until: datetime | None
+
+
+_CLAIMED = (
+    connect_tasks.c.id,
+    connect_tasks.c.workspace_id,
+    connect_tasks.c.profile_id,
+    connect_tasks.c.platform,
+    connect_tasks.c.request_id,
+    connect_tasks.c.sealed_credentials,
+    connect_tasks.c.reply_to,
+    connect_tasks.c.attempts,
+    connect_tasks.c.max_attempts,
+    connect_tasks.c.fence,
+    from_now().label("claimed_at"),
+    connect_tasks.c.expires_at,
+    connect_tasks.c.caller_waits_until,
+)
+
+
+def claim_task(connection: Connection, task_id: str, *, lease: float, sweep_in: float) -> ClaimedTask | None:
+    """Takes the task for `lease` seconds and counts an attempt; None when it is settled, taken or not due yet."""
+    change = (
+        update(connect_tasks)
+        .where(connect_tasks.c.id == task_id, IN_FLIGHT, connect_tasks.c.available_at <= from_now())
+        .values(
+            status=TaskStatus.RUNNING,
+            attempts=connect_tasks.c.attempts + 1,
+            fence=connect_tasks.c.fence + 1,
+            available_at=from_now(lease),
+            sweep_at=from_now(sweep_in),
+        )
+        .returning(*_CLAIMED)
+    )
+    row = connection.execute(change).first()
+    return None if row is None else ClaimedTask(**row._mapping)
+
+
+def finish_task(
+    connection: Connection, task_id: str, *, fence: int, status: TaskStatus, outcome: dict[str, Any]
+) -> bool:
+    """Ends the task and erases its credentials. False when the claim with this fence is no longer the last one."""
+    change = (
+        update(connect_tasks)
+        .where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, IN_FLIGHT)
+        .values(status=status, outcome=outcome, finished_at=from_now(), sealed_credentials=None)
+    )
+    return connection.execute(change).rowcount == 1
+
+
+def postpone_task(
+    connection: Connection, task_id: str, *, fence: int, delay: float, sweep_in: float, outcome: dict[str, Any]
+) -> bool:
+    """Plans the next attempt in `delay` seconds. False when the claim with this fence is no longer the last one."""
+    change = (
+        update(connect_tasks)
+        .where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, IN_FLIGHT)
+        .values(
+            status=TaskStatus.RETRYING,
+            outcome=outcome,
+            available_at=from_now(delay),
+            sweep_at=from_now(sweep_in),
+            sweeps=0,
+        )
+    )
+    return connection.execute(change).rowcount == 1
+
+
+@dataclass(frozen=True, slots=True)
+class DueTask:
+    """A task whose message is missing, late or due."""
+
+    id: str
+    queue: str
+    reply_to: str | None
+    attempts: int
+    max_attempts: int
+    fence: int
+    has_expired: bool
+    sweeps: int
+
+
+def due_tasks(connection: Connection, *, limit: int) -> list[DueTask]:
+    """Open tasks that the sweep must look at, oldest first, locked so that two sweeps never take the same ones."""
+    query = (
+        select(
+            connect_tasks.c.id,
+            connect_tasks.c.queue,
+            connect_tasks.c.reply_to,
+            connect_tasks.c.attempts,
+            connect_tasks.c.max_attempts,
+            connect_tasks.c.fence,
+            (connect_tasks.c.expires_at <= from_now()).label("has_expired"),
+            connect_tasks.c.sweeps,
+        )
+        .where(IN_FLIGHT, connect_tasks.c.sweep_at <= from_now())
+        .order_by(connect_tasks.c.sweep_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [DueTask(**row._mapping) for row in connection.execute(query)]
+
+
+def mark_swept(connection: Connection, task_id: str, *, sweep_in: float) -> None:
+    change = (
+        update(connect_tasks)
+        .where(connect_tasks.c.id == task_id)
+        .values(sweep_at=from_now(sweep_in), sweeps=connect_tasks.c.sweeps + 1)
+    )
+    connection.execute(change)

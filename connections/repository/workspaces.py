@@ -1,0 +1,108 @@
+"""Workspaces, their profiles and their API keys."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from connections.models import api_keys, profiles, workspaces
+from connections.sqltime import from_now
+
+
+def insert_workspace(connection: Connection, *, workspace_id: str, name: str) -> None:
+    connection.execute(insert(workspaces).values(id=workspace_id, name=name, created_at=from_now()))
+
+
+def insert_profile(connection: Connection, *, profile_id: str, workspace_id: str, name: str) -> None:
+    connection.execute(
+        insert(profiles).values(id=profile_id, workspace_id=workspace_id, name=name, created_at=from_now())
+    )
+
+
+def find_workspace(connection: Connection, workspace: str) -> str | None:
+    """The id of the workspace with this id or this name."""
+    query = select(workspaces.c.id).where((workspaces.c.id == workspace) | (workspaces.c.name == workspace)).limit(1)
+    return connection.execute(query).scalar()
+
+
+def profile_ids(connection: Connection, workspace_id: str, *, limit: int) -> list[str]:
+    query = select(profiles.c.id).where(profiles.c.workspace_id == workspace_id).order_by(profiles.c.id).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def has_profile(connection: Connection, workspace_id: str, profile_id: str) -> bool:
+    query = select(profiles.c.id).where(profiles.c.id == profile_id, profiles.c.workspace_id == workspace_id)
+    return connection.execute(query).first() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRow:
+    id: str
+    workspace_id: str
+    name: str
+    prefix: str
+    secret_hash: bytes = field(repr=False)
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    is_valid: bool
+
+
+_API_KEY = (
+    api_keys.c.id,
+    api_keys.c.workspace_id,
+    api_keys.c.name,
+    api_keys.c.prefix,
+    api_keys.c.secret_hash,
+    api_keys.c.created_at,
+    api_keys.c.expires_at,
+    api_keys.c.revoked_at,
+    and_(
+        api_keys.c.revoked_at.is_(None),
+        api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > from_now()),
+    ).label("is_valid"),
+)
+
+
+def insert_api_key(
+    connection: Connection,
+    *,
+    key_id: str,
+    workspace_id: str,
+    name: str,
+    prefix: str,
+    secret_hash: bytes,
+    expires_in: float | None,
+) -> None:
+    """`expires_in` is in seconds; None never expires."""
+    connection.execute(
+        insert(api_keys).values(
+            id=key_id,
+            workspace_id=workspace_id,
+            name=name,
+            prefix=prefix,
+            secret_hash=secret_hash,
+            created_at=from_now(),
+            expires_at=None if expires_in is None else from_now(expires_in),
+        )
+    )
+
+
+def api_key_by_prefix(connection: Connection, prefix: str) -> ApiKeyRow | None:
+    row = connection.execute(select(*_API_KEY).where(api_keys.c.prefix == prefix)).first()
+    return None if row is None else ApiKeyRow(**row._mapping)
+
+
+def api_keys_of(connection: Connection, workspace_id: str) -> list[ApiKeyRow]:
+    query = select(*_API_KEY).where(api_keys.c.workspace_id == workspace_id).order_by(api_keys.c.id)
+    return [ApiKeyRow(**row._mapping) for row in connection.execute(query)]
+
+
+def revoke_api_key(connection: Connection, key: str) -> bool:
+    """`key` is an id or a visible prefix. False when there is none that still works."""
+    change = (
+        update(api_keys)
+        .where((api_keys.c.id == key) | (api_keys.c.prefix == key), api_keys.c.revoked_at.is_(None))
+        .values(revoked_at=from_now())
+    )
+    return connection.execute(change).rowcount == 1

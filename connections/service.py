@@ -1,0 +1,161 @@
+"""What the API does: recognise a caller, accept a connect request, read a task. Blocking; call it from a thread."""
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from connections import api_keys
+from connections.contract import Issue
+from connections.db import Database
+from connections.errors import NotFound, Unauthorized, ValidationFailed
+from connections.ids import new_id
+from connections.intake import ConnectCommand, is_id, unknown_profile
+from connections.messages import Queue
+from connections.repository import tasks, workspaces
+from connections.repository.tasks import TaskRow
+from connections.settings import Settings
+from connections.vault import SealedFor, Sealer
+
+# Long enough for a message to reach a worker that is not overloaded; then the sweep sends another.
+FIRST_SWEEP_SECONDS = 10.0
+
+# How long a key that was just recognised is not looked up again: what a revocation may take to be felt.
+KEY_CACHE_SECONDS = 10.0
+_KEY_CACHE_SIZE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the holder of one key of one workspace."""
+
+    workspace_id: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`is_new` is false when an identical request is in flight: both callers wait for one task."""
+
+    task_id: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How hard a task is tried: a caller who waits wants an answer soon, one who polls wants a success."""
+
+    max_attempts: int
+    expires_in: float
+
+
+class ConnectService:
+    """One per API process, used by its threads."""
+
+    def __init__(self, database: Database, sealer: Sealer, settings: Settings) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._waited_for = Patience(max_attempts=5, expires_in=settings.interactive_task_seconds)
+        self._polled = Patience(max_attempts=12, expires_in=settings.patient_task_seconds)
+        self._callers: dict[bytes, tuple[float, Caller]] = {}
+
+    def authenticate(self, key: str) -> Caller:
+        """Raises `Unauthorized` unless this is a key that works."""
+        prefix = api_keys.prefix_of(key)
+        if prefix is None:
+            raise Unauthorized
+        key_hash = api_keys.hash_of(key)
+        known = self._callers.get(key_hash)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        with self._database.read() as connection:
+            row = workspaces.api_key_by_prefix(connection, prefix)
+        if row is None or not api_keys.proves(key, row) or not row.is_valid:
+            raise Unauthorized
+        caller = Caller(workspace_id=row.workspace_id, key_id=row.id)
+        if len(self._callers) >= _KEY_CACHE_SIZE:
+            self._callers.clear()
+        self._callers[key_hash] = (time.monotonic() + KEY_CACHE_SECONDS, caller)
+        return caller
+
+    def accept(
+        self, caller: Caller, command: ConnectCommand, *, request_id: str, reply_to: str, wait: float
+    ) -> Accepted:
+        """Stores the request as a task and returns once that is committed; its message is still to be sent.
+
+        `wait` is how many seconds the caller will wait for the outcome (0: it will poll), `reply_to` the API process in
+        which it does. Raises `ValidationFailed` when the profile is not to be determined.
+        """
+        patience = self._waited_for if wait > 0 else self._polled
+        task_id = new_id("ct")
+        sealed = self._sealer.seal(
+            {"identifier": command.identifier, "password": command.password},
+            SealedFor(task_id=task_id, workspace_id=caller.workspace_id),
+        )
+        with self._database.write() as connection:
+            profile_id = _resolve_profile(connection, caller.workspace_id, command.profile_id)
+            fingerprint = self._sealer.fingerprint(
+                caller.workspace_id, profile_id, command.platform, command.identifier, command.password
+            )
+            is_new = tasks.insert_task(
+                connection,
+                task_id=task_id,
+                workspace_id=caller.workspace_id,
+                profile_id=profile_id,
+                platform=command.platform,
+                queue=Queue.CONNECT,
+                request_id=request_id,
+                sealed_credentials=sealed,
+                fingerprint=fingerprint,
+                reply_to=reply_to if wait > 0 else None,
+                caller_waits=wait if wait > 0 else None,
+                max_attempts=patience.max_attempts,
+                expires_in=patience.expires_in,
+                sweep_in=FIRST_SWEEP_SECONDS,
+            )
+            in_flight = None if is_new else tasks.task_in_flight(connection, caller.workspace_id, fingerprint)
+        if is_new:
+            return Accepted(task_id, is_new=True)
+        if in_flight is not None:
+            return Accepted(in_flight, is_new=False)
+        # It ended between the two statements. The next identical task finds its outcome in the tables.
+        return self.accept(caller, command, request_id=request_id, reply_to=reply_to, wait=wait)
+
+    def task(self, caller: Caller, task_id: str) -> TaskRow:
+        """Raises `NotFound` for a task that does not exist or belongs to another workspace."""
+        if is_id(task_id):
+            with self._database.read() as connection:
+                row = tasks.task_of(connection, caller.workspace_id, task_id)
+            if row is not None:
+                return row
+        raise NotFound("There is no such connect task.")
+
+    def finished(self, task_ids: list[str]) -> list[TaskRow]:
+        """Those of the given tasks that have ended."""
+        with self._database.read() as connection:
+            return tasks.finished_tasks(connection, task_ids)
+
+    def ping(self) -> None:
+        """Raises `ServiceUnavailable` when the database does not answer."""
+        with self._database.read() as connection:
+            workspaces.profile_ids(connection, "", limit=1)
+
+
+def _resolve_profile(connection: Connection, workspace_id: str, profile_id: str | None) -> str:
+    if profile_id is not None:
+        if workspaces.has_profile(connection, workspace_id, profile_id):
+            return profile_id
+        issue = unknown_profile()
+    else:
+        match workspaces.profile_ids(connection, workspace_id, limit=2):
+            case [only]:
+                return only
+            case []:
+                issue = Issue(field="profile_id", code="no_profile", message="This workspace has no profile yet.")
+            case _:
+                issue = Issue(
+                    field="profile_id",
+                    code="required",
+                    message="profile_id is required: this workspace has more than one profile.",
+                )
+    raise ValidationFailed(issue.message, issues=[issue])

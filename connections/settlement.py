@@ -1,0 +1,156 @@
+"""What a worker does to a task's row: claim it, open its credentials, and settle it in one transaction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from connections.contract import Account, AccountStatus, ConnectionType, ErrorBody, TaskStatus
+from connections.db import Database
+from connections.errors import AlreadyConnected
+from connections.ids import new_id
+from connections.messages import Queue
+from connections.outcome import Outcome
+from connections.repository import accounts, tasks
+from connections.repository.accounts import NewAccount
+from connections.repository.tasks import ClaimedTask, DueTask
+from connections.vault import Cell, Opener, SealedFor, TokenCipher
+from connections.verified import Credentials, VerifiedAccount
+
+# A worker that dies in an attempt is noticed this long after its lease ended.
+_SWEEP_AFTER_LEASE_SECONDS = 1.0
+# A planned attempt is first expected from the worker that planned it; the sweep comes a little later.
+_SWEEP_AFTER_DUE_SECONDS = 0.0
+_RESEND_SECONDS = 10.0
+_RESEND_CAP_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A task to be sent again, or one that has just expired."""
+
+    task_id: str
+    queue: Queue
+    reply_to: str | None
+    has_expired: bool
+
+
+class Settlement:
+    """One per worker process, used by its threads."""
+
+    def __init__(self, database: Database, opener: Opener, cipher: TokenCipher, *, lease_seconds: float) -> None:
+        """`lease_seconds` must be longer than an attempt can take."""
+        self._database = database
+        self._opener = opener
+        self._cipher = cipher
+        self._lease = lease_seconds
+
+    def claim(self, task_id: str) -> ClaimedTask | None:
+        """The task for one attempt; None when it is settled, taken by another worker or not due yet."""
+        with self._database.write() as connection:
+            return tasks.claim_task(
+                connection, task_id, lease=self._lease, sweep_in=self._lease + _SWEEP_AFTER_LEASE_SECONDS
+            )
+
+    def open_credentials(self, task: ClaimedTask) -> Credentials:
+        """Raises `UnreadableSecret` when the worker's keys do not open them."""
+        opened = self._opener.open(task.sealed_credentials, SealedFor(task.id, task.workspace_id))
+        return Credentials(identifier=opened["identifier"], password=opened["password"])
+
+    def refuse_if_connected(self, task: ClaimedTask, external_id: str, name: str | None) -> None:
+        """Raises `AlreadyConnected` when the workspace has this account."""
+        with self._database.read() as connection:
+            _refuse_if_connected(connection, task, external_id, name)
+
+    def succeed(self, task: ClaimedTask, verified: VerifiedAccount) -> bool:
+        """Stores the account and the outcome and erases the credentials, all or nothing.
+
+        False when another worker has taken the task over: then nothing was stored. Raises `AlreadyConnected`, with
+        nothing stored, when the account was connected in the meantime.
+        """
+        account_id = new_id("sa")
+        with self._database.write() as connection:
+            connected_at = accounts.insert_account(connection, self._encrypted(account_id, task, verified))
+            if connected_at is None:
+                _refuse_if_connected(connection, task, verified.external_id, verified.name)
+                raise AlreadyConnected  # disconnected again between the two statements
+            account = Account(
+                id=account_id,
+                profile_id=task.profile_id,
+                platform=task.platform,
+                account_name=verified.name,
+                status=AccountStatus.ACTIVE,
+                connection_type=ConnectionType.BYO,
+                connected_at=connected_at,
+                external_account_id=verified.external_id,
+                display_name=verified.display_name,
+                avatar_url=verified.avatar_url,
+            )
+            is_ours = tasks.finish_task(
+                connection,
+                task.id,
+                fence=task.fence,
+                status=TaskStatus.SUCCEEDED,
+                outcome=Outcome(account=account).to_row(),
+            )
+            if not is_ours:
+                connection.rollback()
+        return is_ours
+
+    def fail(self, task: ClaimedTask, outcome: Outcome, status: TaskStatus = TaskStatus.FAILED) -> bool:
+        """Ends the task with an error. False when another worker has taken it over."""
+        with self._database.write() as connection:
+            return tasks.finish_task(connection, task.id, fence=task.fence, status=status, outcome=outcome.to_row())
+
+    def postpone(self, task: ClaimedTask, outcome: Outcome, delay: float) -> bool:
+        """Plans the next attempt in `delay` seconds. False when another worker has taken the task over."""
+        with self._database.write() as connection:
+            return tasks.postpone_task(
+                connection,
+                task.id,
+                fence=task.fence,
+                delay=delay,
+                sweep_in=delay + _SWEEP_AFTER_DUE_SECONDS,
+                outcome=outcome.to_row(),
+            )
+
+    def sweep(self, *, limit: int, describe_expiry: Callable[[DueTask], ErrorBody]) -> list[Swept]:
+        """Finds tasks that nobody will do unless they are sent again, and ends those whose time is over.
+
+        Safe to run in many processes at once.
+        """
+        with self._database.write() as connection:
+            due = tasks.due_tasks(connection, limit=limit)
+            for task in due:
+                if task.has_expired:
+                    outcome = Outcome.of_error(describe_expiry(task))
+                    tasks.finish_task(
+                        connection, task.id, fence=task.fence, status=TaskStatus.EXPIRED, outcome=outcome.to_row()
+                    )
+                else:
+                    pause = min(_RESEND_SECONDS * 2**task.sweeps, _RESEND_CAP_SECONDS)
+                    tasks.mark_swept(connection, task.id, sweep_in=pause)
+        return [Swept(task.id, Queue(task.queue), task.reply_to, task.has_expired) for task in due]
+
+    def _encrypted(self, account_id: str, task: ClaimedTask, verified: VerifiedAccount) -> NewAccount:
+        session = verified.session
+        return NewAccount(
+            id=account_id,
+            workspace_id=task.workspace_id,
+            profile_id=task.profile_id,
+            platform=task.platform,
+            external_id=verified.external_id,
+            account_name=verified.name,
+            display_name=verified.display_name,
+            avatar_url=verified.avatar_url,
+            host=verified.host,
+            access_token=self._cipher.encrypt(session.access_token, Cell(account_id, "access_token")),
+            refresh_token=self._cipher.encrypt(session.refresh_token, Cell(account_id, "refresh_token")),
+        )
+
+
+def _refuse_if_connected(connection: Connection, task: ClaimedTask, external_id: str, name: str | None) -> None:
+    existing = accounts.connected_account(connection, task.workspace_id, task.platform, external_id)
+    if existing is not None:
+        shown = existing.account_name or name or external_id
+        raise AlreadyConnected(f"{shown} is already connected in this workspace.", details={"account_id": existing.id})
