@@ -11,25 +11,30 @@ from connections.platforms import PLATFORMS
 from connections.settings import Settings
 from connections.verified import Credentials, Session, VerifiedAccount
 
-__all__ = ["Credentials", "KnownAccounts", "Platform", "Session", "VerifiedAccount", "build_platforms"]
+__all__ = ["Credentials", "Platform", "RefuseIfConnected", "Session", "VerifiedAccount", "build_platforms"]
 
 
-class KnownAccounts(Protocol):
-    """Asked before a login is spent: is this account connected in the workspace already?"""
+class RefuseIfConnected(Protocol):
+    """Asked once the account is known and before a login is spent on it.
 
-    def __call__(self, external_id: str) -> bool: ...
+    Raises `AlreadyConnected` when the workspace has it. `name` is the account's verified name, if there is one.
+    """
+
+    def __call__(self, external_id: str, name: str | None) -> None: ...
 
 
 class Platform(Protocol):
     """One social platform. Implementations are used by many threads at once."""
 
-    def connect(self, credentials: Credentials, *, deadline: float, is_connected: KnownAccounts) -> VerifiedAccount:
+    def connect(
+        self, credentials: Credentials, *, deadline: float, refuse_if_connected: RefuseIfConnected
+    ) -> VerifiedAccount:
         """Proves that the credentials open the account and returns it with its session.
 
         `deadline` is a `time.monotonic()` instant by which this returns or raises.
 
-        Raises `AlreadyConnected` before logging in where `is_connected` says so, another `Refusal` where trying again
-        cannot help, `TemporaryFailure` where it can. Nothing else escapes, save bugs.
+        Asks `refuse_if_connected` before logging in and lets its `AlreadyConnected` through. Raises another `Refusal`
+        where trying again cannot help, `TemporaryFailure` where it can. Nothing else escapes, save bugs.
         """
         ...
 

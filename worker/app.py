@@ -1,0 +1,82 @@
+"""The Celery app: queues, and every setting with its reason.
+
+Celery carries ids and wakes threads; it keeps no truth. The rows do, and `sweep` brings back what Celery loses.
+"""
+
+import ssl
+from typing import Any
+
+from celery import Celery
+from kombu import Queue as KombuQueue
+
+from connections.messages import SWEEP, Queue
+from connections.settings import Settings, load_settings
+
+_SWEEP_EVERY_SECONDS = 2.0
+
+
+def create_app(settings: Settings) -> Celery:
+    """Raises `SettingsError` when there is no Redis URL."""
+    app = Celery("connector", task_cls="worker.edge:ContainedTask", include=["worker.tasks"])
+    app.conf.update(celery_settings(settings))
+    return app
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    tls = {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}} if settings.redis.startswith("rediss://") else {}
+    return {
+        "broker_url": settings.redis,
+        # Celery leaves the certificate of a rediss:// broker unchecked unless told otherwise.
+        **tls,
+        # --- queues: all are consumed by every worker unless it is started with -Q.
+        "task_queues": [KombuQueue(queue.value) for queue in Queue],
+        "task_default_queue": Queue.CONNECT.value,
+        # A queue named by a stranger's message is a mistake, not a new queue.
+        "task_create_missing_queues": False,
+        # --- messages: JSON only, because pickle runs what it is sent.
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        # --- results: the outcome is in the table. A result that cannot be stored would leak the slot for good.
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "result_backend": "disabled://",
+        # --- pool: threads wait for upstreams in 83 MB where processes need gigabytes.
+        "worker_pool": "threads",
+        "worker_concurrency": settings.worker_threads,
+        # Prefetch is what makes a waiting caller queue behind a batch; 1 keeps a message back only per busy thread.
+        "worker_prefetch_multiplier": 1,
+        # --- delivery: a message is gone only after its row was looked at.
+        "task_acks_late": True,
+        # Longer than any task: shorter, and Redis would start the same message again and again. The sweep is faster.
+        "broker_transport_options": {
+            "visibility_timeout": 3600,
+            # Without time-outs a half-open connection hangs the main loop for ever.
+            "socket_timeout": 5,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "health_check_interval": 5,
+        },
+        # --- reconnect for ever, at the start too: a worker that gave up would have to be started by hand.
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        # A dropped connection re-delivers what runs; the claim makes that harmless, so let it finish.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # --- noise: no events (half a millisecond each), and logging is ours.
+        "worker_send_task_events": False,
+        "task_send_sent_event": False,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        # --- beat: only wakes the sweep. A tick that waited too long is dropped, the next one does its work.
+        "beat_scheduler": "celery.beat:Scheduler",  # in memory: there is nothing worth a file
+        "beat_schedule": {
+            "sweep": {
+                "task": SWEEP,
+                "schedule": _SWEEP_EVERY_SECONDS,
+                "options": {"queue": Queue.CONTROL.value, "expires": 10.0},
+            }
+        },
+        "timezone": "UTC",
+    }
+
+
+app = create_app(load_settings())

@@ -1,0 +1,60 @@
+"""The composition root: everything a worker process holds, built once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connections.db import Database
+from connections.settings import Settings
+from connections.settlement import Settlement
+from connections.vault import Opener, TokenCipher, WorkerKeys, ensure_development_keys
+from worker.announce import Announcer
+from worker.heartbeat import Heartbeat
+from worker.perform import Performer
+from worker.platforms.base import Platform, build_platforms
+from worker.sweep import SendTask, Sweeper
+
+# What settling may take on top of the attempt: a lease must outlive both.
+_SETTLING_SECONDS = 15.0
+
+# Threads spend most of an attempt waiting for the platform; a transaction takes milliseconds.
+_DATABASE_CONNECTIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The parts of one worker process."""
+
+    performer: Performer
+    sweeper: Sweeper
+    heartbeat: Heartbeat
+    announcer: Announcer
+    database: Database
+
+    def close(self) -> None:
+        self.heartbeat.stop()
+        self.announcer.close()
+        self.database.close()
+
+
+def build_worker(settings: Settings, send: SendTask, *, platforms: Mapping[str, Platform] | None = None) -> Worker:
+    """`platforms` replaces the real ones. Raises `SettingsError` when the keys are missing or not for this use."""
+    ensure_development_keys(settings)
+    keys = WorkerKeys.load(settings.worker_keys_path, settings)
+    database = Database(settings.database, pool_size=min(settings.worker_threads, _DATABASE_CONNECTIONS))
+    settlement = Settlement(
+        database, Opener(keys), TokenCipher(keys), lease_seconds=settings.attempt_seconds + _SETTLING_SECONDS
+    )
+    announcer = Announcer(settings.redis)
+    performer = Performer(
+        settlement,
+        platforms if platforms is not None else build_platforms(settings),
+        announcer,
+        attempt_seconds=settings.attempt_seconds,
+    )
+    return Worker(
+        performer=performer,
+        sweeper=Sweeper(settlement, announcer, send),
+        heartbeat=Heartbeat(settings.redis),
+        announcer=announcer,
+        database=database,
+    )

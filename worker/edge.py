@@ -1,0 +1,23 @@
+"""The edge of every task: nothing leaves it."""
+
+from typing import Any
+
+import structlog
+from celery import Task
+
+log = structlog.get_logger()
+
+
+class ContainedTask(Task):
+    """Ends every run normally, so that Celery acknowledges the message and frees the slot.
+
+    On the threads pool, `SystemExit`, `MemoryError` and their like would leave the message unacknowledged and its slot
+    taken for good; a few of those stop a worker that still answers pings. What a run could not finish is in its row,
+    and the sweep brings that back.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__call__(*args, **kwargs)
+        except BaseException as error:
+            log.exception("task_crashed", task=self.name, cause=type(error).__name__)

@@ -1,0 +1,136 @@
+"""One connection attempt, from claim to settled."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import structlog
+
+from connections.contract import TaskStatus
+from connections.errors import ConnectorError, InternalError, TaskExpired, TemporaryFailure
+from connections.outcome import Outcome
+from connections.repository.tasks import ClaimedTask
+from connections.settlement import Settlement
+from connections.verified import VerifiedAccount
+from worker.announce import Announcer
+from worker.platforms.base import Platform
+from worker.retry import Again, History, Stop, decide, policy_after
+
+log = structlog.get_logger()
+
+# Somebody may be waiting, so a thread may sleep this long for the next attempt. Longer waits leave no thread behind.
+SHORT_WAIT_SECONDS = 2.0
+
+_END_SESSION_SECONDS = 5.0
+
+
+class Performer:
+    """One per worker process, used by its threads."""
+
+    def __init__(
+        self,
+        settlement: Settlement,
+        platforms: Mapping[str, Platform],
+        announcer: Announcer,
+        *,
+        attempt_seconds: float,
+        uniform: Callable[[float, float], float] = random.uniform,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`attempt_seconds` is the total deadline of one attempt."""
+        self._settlement = settlement
+        self._platforms = platforms
+        self._announcer = announcer
+        self._attempt_seconds = attempt_seconds
+        self._uniform = uniform
+        self._pause = pause
+
+    def perform(self, task_id: str) -> None:
+        """Attempts until the task is settled, taken by somebody else, or due only later.
+
+        Performing a task that is settled or taken does nothing. Raises `ServiceUnavailable` when the database is away:
+        the row stays as it is and the sweep brings it back.
+        """
+        while (delay := self._attempt(task_id)) is not None and delay <= SHORT_WAIT_SECONDS:
+            self._pause(delay)
+
+    def _attempt(self, task_id: str) -> float | None:
+        """Seconds until the next attempt, None when there is none to make here."""
+        task = self._settlement.claim(task_id)
+        if task is None:
+            return None
+        started = time.monotonic()
+        with structlog.contextvars.bound_contextvars(task_id=task.id, request_id=task.request_id):
+            try:
+                self._connect(task, started)
+            except ConnectorError as error:
+                return self._settle_error(task, error, started)
+            except Exception:
+                # The one place that settles: a bug of ours ends the task with an answer instead of a silence.
+                log.exception("connect_crashed", platform=task.platform, attempt=task.attempts)
+                return self._settle_error(task, InternalError(), started)
+        return None
+
+    def _connect(self, task: ClaimedTask, started: float) -> None:
+        if task.claimed_at >= task.expires_at:
+            raise TaskExpired
+        platform = self._platforms[task.platform]
+        verified = platform.connect(
+            self._settlement.open_credentials(task),
+            deadline=started + self._attempt_seconds,
+            refuse_if_connected=lambda external_id, name: self._settlement.refuse_if_connected(task, external_id, name),
+        )
+        is_kept = False
+        try:
+            is_kept = self._settlement.succeed(task, verified)
+        finally:
+            if not is_kept:
+                _end_session(platform, verified)
+        if is_kept:
+            self._announcer.settled(task.id, task.reply_to)
+            log.info("account_connected", platform=task.platform, attempt=task.attempts, seconds=_since(started))
+        else:
+            log.warning("lease_lost", platform=task.platform, attempt=task.attempts)
+
+    def _settle_error(self, task: ClaimedTask, error: ConnectorError, started: float) -> float | None:
+        history = History(
+            attempts=task.attempts,
+            max_attempts=task.max_attempts,
+            now=task.claimed_at + timedelta(seconds=time.monotonic() - started),
+            expires_at=task.expires_at,
+            caller_waits_until=task.caller_waits_until,
+        )
+        decision = decide(error, history, self._uniform)
+        retry_policy = policy_after(decision, history) if isinstance(error, TemporaryFailure) else None
+        body = error.describe(retry_policy)
+        log.info(
+            "connect_failed",
+            platform=task.platform,
+            attempt=task.attempts,
+            code=error.code,
+            issues=[issue.code for issue in error.issues],
+            provider=error.provider and error.provider.model_dump(exclude_none=True),
+            will_retry=isinstance(decision, Again),
+            seconds=_since(started),
+        )
+        match decision:
+            case Again(delay):
+                return delay if self._settlement.postpone(task, Outcome.of_error(body), delay) else None
+            case Stop(retry_at=retry_at):
+                status = TaskStatus.EXPIRED if isinstance(error, TaskExpired) else TaskStatus.FAILED
+                if self._settlement.fail(task, Outcome.of_error(body, retry_at), status):
+                    self._announcer.settled(task.id, task.reply_to)
+                return None
+
+
+def _end_session(platform: Platform, verified: VerifiedAccount) -> None:
+    """A session that is not kept is ended; if the platform does not confirm, it ends by itself in 90 days."""
+    try:
+        platform.end_session(verified, deadline=time.monotonic() + _END_SESSION_SECONDS)
+    except TemporaryFailure as error:
+        log.warning("session_not_ended", host=verified.host, cause=error.code)
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)

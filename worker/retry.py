@@ -1,0 +1,99 @@
+"""Stop, or wait how long: one pure function, so that every rule of retrying is in one table of tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connections.contract import RetryPolicy, RetryState
+from connections.errors import ConnectorError, TemporaryFailure, UpstreamRateLimited
+
+BASE_SECONDS = 0.25
+CAP_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known when an attempt has failed. `now` and the instants are by the database's clock."""
+
+    attempts: int
+    max_attempts: int
+    now: datetime
+    expires_at: datetime
+    caller_waits_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """No further attempt. `retry_at` is when a caller who asks again may fare better, if the upstream said so."""
+
+    state: RetryState
+    reason: str
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another attempt in `delay` seconds."""
+
+    delay: float
+
+
+def decide(error: ConnectorError, history: History, uniform: Callable[[float, float], float]) -> Stop | Again:
+    """`uniform(low, high)` is the jitter's source.
+
+    Waits follow exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), and
+    never undercut what the upstream asked for.
+    """
+    if not isinstance(error, TemporaryFailure):
+        return Stop(RetryState.NOT_RETRIABLE, "the answer is final")
+    delay = uniform(0.0, backoff(history.attempts))
+    if error.retry_after is not None:
+        # Spread out behind the instant the upstream named, so that a thousand waiting rows do not knock at once.
+        delay = error.retry_after + uniform(0.0, min(1.0, backoff(history.attempts)))
+    retry_at = history.now + timedelta(seconds=delay)
+    hint = retry_at if error.retry_after is not None else None
+    if history.attempts >= history.max_attempts:
+        return Stop(RetryState.EXHAUSTED, "all attempts are used up", hint)
+    if retry_at >= history.expires_at:
+        return Stop(RetryState.EXHAUSTED, "the task's time ends before the next attempt could start", hint)
+    if isinstance(error, UpstreamRateLimited) and _outlasts_the_caller(retry_at, history):
+        return Stop(RetryState.EXHAUSTED, "the rate limit outlasts the caller's wait", hint)
+    return Again(delay)
+
+
+def backoff(attempts: int) -> float:
+    """The longest wait, in seconds, after so many attempts."""
+    return min(BASE_SECONDS * 2.0 ** (attempts - 1), CAP_SECONDS)
+
+
+def policy_after(decision: Stop | Again, history: History) -> RetryPolicy:
+    """The wire's account of the decision."""
+    remaining = max(0, history.max_attempts - history.attempts)
+    if isinstance(decision, Again):
+        return RetryPolicy(
+            is_retriable=True,
+            will_retry=True,
+            retry_state=RetryState.SCHEDULED,
+            next_run_at=history.now + timedelta(seconds=decision.delay),
+            attempts_made=history.attempts,
+            max_attempts=history.max_attempts,
+            attempts_remaining=remaining,
+            manual_retry_allowed=False,
+        )
+    is_retriable = decision.state is RetryState.EXHAUSTED
+    return RetryPolicy(
+        is_retriable=is_retriable,
+        will_retry=False,
+        retry_state=decision.state,
+        attempts_made=history.attempts,
+        max_attempts=history.max_attempts,
+        attempts_remaining=remaining,
+        manual_retry_allowed=is_retriable,
+        reason=decision.reason,
+    )
+
+
+def _outlasts_the_caller(retry_at: datetime, history: History) -> bool:
+    """A caller who has left already was told that the task goes on, so it does."""
+    until = history.caller_waits_until
+    return until is not None and history.now < until < retry_at

@@ -1,0 +1,57 @@
+"""Brings back what was lost or is due, and ends what has expired. Safe to run in many workers at once."""
+
+from collections.abc import Callable
+
+import structlog
+
+from connections.contract import ErrorBody, RetryPolicy, RetryState
+from connections.errors import QueueUnavailable, TaskExpired
+from connections.messages import Queue
+from connections.repository.tasks import DueTask
+from connections.settlement import Settlement
+from worker.announce import Announcer
+
+log = structlog.get_logger()
+
+_ROWS_AT_ONCE = 500
+
+SendTask = Callable[[str, Queue], None]
+
+
+class Sweeper:
+    """One per worker process."""
+
+    def __init__(self, settlement: Settlement, announcer: Announcer, send: SendTask) -> None:
+        """`send` puts the message of a task into a queue; it may raise `QueueUnavailable`."""
+        self._settlement = settlement
+        self._announcer = announcer
+        self._send = send
+
+    def sweep(self) -> None:
+        """Looks at the rows whose time has come; with more than one sweep takes, the next one goes on."""
+        swept = self._settlement.sweep(limit=_ROWS_AT_ONCE, describe_expiry=_describe_expiry)
+        for task in swept:
+            if task.has_expired:
+                log.warning("task_expired", task_id=task.task_id)
+                self._announcer.settled(task.task_id, task.reply_to)
+                continue
+            try:
+                self._send(task.task_id, task.queue)
+            except QueueUnavailable:
+                log.warning("sweep_stopped", cause="queue unavailable")
+                return
+            log.info("task_sent_again", task_id=task.task_id, queue=task.queue)
+
+
+def _describe_expiry(task: DueTask) -> ErrorBody:
+    policy = RetryPolicy(
+        is_retriable=True,
+        will_retry=False,
+        retry_state=RetryState.EXHAUSTED,
+        attempts_made=task.attempts,
+        max_attempts=task.max_attempts,
+        attempts_remaining=max(0, task.max_attempts - task.attempts),
+        manual_retry_allowed=True,
+        reason="the task's time ended before it could be finished",
+    )
+    return TaskExpired().describe(policy)

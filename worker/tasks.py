@@ -1,0 +1,53 @@
+"""The tasks: read an id, make one call. What they work with is built once per process."""
+
+from functools import cache
+from typing import Any
+
+from celery.signals import setup_logging, worker_init, worker_shutdown
+from kombu.exceptions import OperationalError
+
+from connections.errors import QueueUnavailable
+from connections.logs import configure_logging
+from connections.messages import CONNECT_ACCOUNT, SWEEP, Queue
+from connections.settings import load_settings
+from worker.app import app
+from worker.bootstrap import Worker, build_worker
+
+
+@app.task(name=CONNECT_ACCOUNT)
+def connect_account(task_id: str) -> None:
+    worker().performer.perform(task_id)
+
+
+@app.task(name=SWEEP)
+def sweep() -> None:
+    worker().sweeper.sweep()
+
+
+@cache
+def worker() -> Worker:
+    """This process's worker. `worker_init` calls it first, before any thread does."""
+    return build_worker(load_settings(), send)
+
+
+def send(task_id: str, queue: Queue) -> None:
+    """Raises `QueueUnavailable` when Redis does not take the message."""
+    try:
+        connect_account.apply_async(args=[task_id], task_id=task_id, queue=queue.value, retry=False)
+    except OperationalError as error:
+        raise QueueUnavailable from error
+
+
+@worker_init.connect
+def _start(**_: Any) -> None:
+    worker().heartbeat.start()
+
+
+@worker_shutdown.connect
+def _stop(**_: Any) -> None:
+    worker().close()
+
+
+@setup_logging.connect
+def _configure_logging(**_: Any) -> None:
+    configure_logging(load_settings(), process="worker")
