@@ -63,7 +63,7 @@ def decide(error: ConnectorError, history: History, uniform: Callable[[float, fl
 
 def backoff(attempts: int) -> float:
     """The longest wait, in seconds, after so many attempts."""
-    return min(BASE_SECONDS * 2.0 ** (attempts - 1), CAP_SECONDS)
+    return min(BASE_SECONDS * 2.0 ** min(attempts - 1, 32), CAP_SECONDS)
 
 
 def policy_after(decision: Stop | Again, history: History) -> RetryPolicy:

