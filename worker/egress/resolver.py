@@ -1,0 +1,123 @@
+"""Names to addresses and TXT records, over dnspython: bounded by a deadline, honest about "no" against "no answer"."""
+
+import time
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from typing import Protocol
+
+import dns.exception
+import dns.name
+import dns.nameserver
+import dns.rdatatype
+import dns.resolver
+from dns.rdata import Rdata
+from dns.rdtypes.ANY.TXT import TXT
+
+from worker.egress.errors import DeadlineExceeded, NameUnavailable, NoSuchName
+
+LOOPBACK_NAME = "localhost"
+LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
+
+# Seconds. One lookup asks each nameserver for `TRY` at most and gives up after `LOOKUP`. Once the IPv4 addresses are
+# known, servers that keep silent about IPv6, and there are many, get no more than `EXTRA`.
+TRY_SECONDS = 1.5
+LOOKUP_SECONDS = 4.0
+EXTRA_SECONDS = 1.0
+
+CACHED_NAMES = 4096
+
+
+class Resolver(Protocol):
+    """What egress asks of the DNS. Used by many threads at once; `deadline` is a `time.monotonic()` instant."""
+
+    def addresses(self, host: str, *, deadline: float) -> tuple[str, ...]:
+        """Every address of `host`, at least one. Raises `NoSuchName`, `NameUnavailable` or `DeadlineExceeded`."""
+        ...
+
+    def texts(self, name: str, *, deadline: float) -> tuple[bytes, ...]:
+        """The TXT records of `name`, each joined from its strings; empty when there is none or no such name.
+
+        Raises `NameUnavailable` or `DeadlineExceeded`.
+        """
+        ...
+
+
+class DnsResolver:
+    """Asks the given nameservers (`address:port`), or the system's when none is given.
+
+    Addresses are kept for the time their records allow. TXT records are not: who asks for them keeps what they mean.
+    """
+
+    def __init__(self, servers: Sequence[str] = ()) -> None:
+        """Raises `dns.resolver.NoResolverConfiguration` when no server is given and the system names none either."""
+        self._for_addresses = _client(servers)
+        self._for_addresses.cache = dns.resolver.LRUCache(CACHED_NAMES)
+        self._for_texts = _client(servers)
+
+    def addresses(self, host: str, *, deadline: float) -> tuple[str, ...]:
+        known = _known_without_dns(host)
+        if known:
+            return known
+        found: list[str] = []
+        failure: NameUnavailable | None = None
+        for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
+            patience = EXTRA_SECONDS if found else LOOKUP_SECONDS
+            try:
+                found += [record.to_text() for record in _query(self._for_addresses, host, kind, deadline, patience)]
+            except NameUnavailable as exc:
+                failure = exc
+        if not found:
+            raise failure or NoSuchName(f"{host} has no address")
+        return tuple(found)
+
+    def texts(self, name: str, *, deadline: float) -> tuple[bytes, ...]:
+        try:
+            records = _query(self._for_texts, name, dns.rdatatype.TXT, deadline, LOOKUP_SECONDS)
+        except NoSuchName:
+            return ()
+        return tuple(b"".join(record.strings) for record in records if isinstance(record, TXT))
+
+
+def _known_without_dns(host: str) -> tuple[str, ...]:
+    """Literals stand for themselves, and `localhost` never reaches a nameserver (RFC 6761)."""
+    name = host.rstrip(".").lower()
+    if name == LOOPBACK_NAME or name.endswith("." + LOOPBACK_NAME):
+        return LOOPBACK_ADDRESSES
+    try:
+        return (str(ip_address(host)),)
+    except ValueError:
+        return ()
+
+
+def _client(servers: Sequence[str]) -> dns.resolver.Resolver:
+    client = dns.resolver.Resolver(configure=not servers)
+    if servers:
+        client.nameservers = [_nameserver(server) for server in servers]
+    client.timeout = TRY_SECONDS
+    return client
+
+
+def _nameserver(server: str) -> dns.nameserver.Nameserver:
+    address, _, port = server.rpartition(":")
+    return dns.nameserver.Do53Nameserver(address.strip("[]"), int(port))
+
+
+def _query(
+    client: dns.resolver.Resolver, host: str, kind: dns.rdatatype.RdataType, deadline: float, patience: float
+) -> Iterable[Rdata]:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise DeadlineExceeded("no time left to look up a name")
+    try:
+        # Absolute, so that the system's search list can't append a domain to a stranger's name.
+        name = dns.name.from_text(host, dns.name.root)
+    except dns.exception.DNSException as exc:
+        raise NoSuchName("not a name the DNS could hold") from exc
+    try:
+        return client.resolve(name, kind, lifetime=min(remaining, patience), search=False)
+    except dns.resolver.NXDOMAIN as exc:
+        raise NoSuchName(f"{host} does not exist") from exc
+    except dns.resolver.NoAnswer:
+        return ()
+    except (dns.exception.DNSException, OSError) as exc:
+        raise NameUnavailable(f"the nameservers did not answer for {host}") from exc

@@ -1,0 +1,106 @@
+"""An httpx transport that reaches only what it may, for one thread.
+
+One per thread, because a pool shared by threads costs several times the CPU: it looks at every connection under a
+lock for every request.
+"""
+
+import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import httpcore
+import httpx
+
+from worker.egress.errors import BadAnswer, ConnectFailed, ConnectionLost, DeadlineExceeded, EgressError
+from worker.egress.network import Budget, GuardedBackend
+from worker.egress.policy import Destinations, Policy
+from worker.egress.resolver import Resolver
+
+# Connections kept alive: a thread meets the directory, the entryway and a few busy hosts again and again.
+MAX_CONNECTIONS = 8
+KEEP_ALIVE_SECONDS = 20.0
+
+# Bytes of header and chunk framing beside the body. httpcore itself ends at 100 KiB of headers.
+FRAMING_BYTES = 128 * 1024
+
+FAILURES: dict[type[Exception], type[EgressError]] = {
+    httpcore.TimeoutException: DeadlineExceeded,
+    httpcore.ConnectError: ConnectFailed,
+    httpcore.NetworkError: ConnectionLost,
+    httpcore.ProtocolError: BadAnswer,
+}
+
+
+class GuardedTransport(httpx.BaseTransport):
+    """Sends requests whose extensions carry `deadline` (a `time.monotonic()` instant) and `policy`.
+
+    Raises `EgressError` and nothing else for what happens outside.
+    """
+
+    def __init__(
+        self,
+        destinations: Destinations,
+        resolver: Resolver,
+        connector: httpcore.NetworkBackend,
+        ssl_context: ssl.SSLContext,
+    ) -> None:
+        self._destinations = destinations
+        self._budget = Budget()
+        # Two pools, so that a stranger's URL can never ride on a connection that was opened unchecked.
+        self._pools = {
+            is_exempt: httpcore.ConnectionPool(
+                ssl_context=ssl_context,
+                max_connections=MAX_CONNECTIONS,
+                keepalive_expiry=KEEP_ALIVE_SECONDS,
+                network_backend=GuardedBackend(resolver, connector, self._budget, checks_addresses=not is_exempt),
+            )
+            for is_exempt in (True, False)
+        }
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        policy: Policy = request.extensions["policy"]
+        pool = self._pools[self._destinations.is_exempt(request.url, policy)]
+        self._budget.start(deadline=request.extensions["deadline"], max_bytes=policy.max_body + FRAMING_BYTES)
+        with _own_errors():
+            answer = pool.handle_request(
+                httpcore.Request(
+                    request.method,
+                    httpcore.URL(
+                        scheme=request.url.raw_scheme,
+                        host=request.url.raw_host,
+                        port=request.url.port,
+                        target=request.url.raw_path,
+                    ),
+                    headers=request.headers.raw,
+                    content=cast(Iterable[bytes], request.stream),
+                )
+            )
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=_AnswerStream(answer), extensions=answer.extensions
+        )
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+
+
+class _AnswerStream(httpx.SyncByteStream):
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _own_errors():
+            yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except tuple(FAILURES) as exc:
+        kind = next(own for foreign, own in FAILURES.items() if isinstance(exc, foreign))
+        raise kind(f"{type(exc).__name__} on the way out") from exc

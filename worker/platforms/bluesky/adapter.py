@@ -1,0 +1,73 @@
+"""The platform: identifier → identity → known already? → session."""
+
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import dns.resolver
+
+from connections.errors import HandleNotFound, PlatformError, TemporaryFailure
+from connections.settings import Settings, SettingsError
+from connections.verified import Credentials, VerifiedAccount
+from worker.egress import Egress
+from worker.platforms.base import RefuseIfConnected
+from worker.platforms.bluesky.app_password import tidy
+from worker.platforms.bluesky.documents import Documents
+from worker.platforms.bluesky.errors import unreachable
+from worker.platforms.bluesky.handles import Handles
+from worker.platforms.bluesky.identifier import parse_identifier
+from worker.platforms.bluesky.identity import Identities
+from worker.platforms.bluesky.session import Sessions
+
+
+class Bluesky:
+    """Implements `worker.platforms.base.Platform`."""
+
+    def __init__(self, settings: Settings, egress: Egress | None = None) -> None:
+        """Raises `SettingsError` when neither the settings nor the system name a nameserver."""
+        self._hosted_domain = urlsplit(settings.bluesky_url).hostname or ""
+        self._allows_test = settings.dev_pds_url is not None
+        self._egress = egress or _egress(settings)
+        # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
+        self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="well-known")
+        self._handles = Handles(self._egress, settings, self._executor)
+        self._identities = Identities(self._handles, Documents(self._egress, settings))
+        self._sessions = Sessions(self._egress)
+
+    def connect(
+        self, credentials: Credentials, *, deadline: float, refuse_if_connected: RefuseIfConnected
+    ) -> VerifiedAccount:
+        identifier = parse_identifier(
+            credentials.identifier, hosted_domain=self._hosted_domain, allows_test=self._allows_test
+        )
+        password = tidy(credentials.password)
+        try:
+            identity = self._identities.resolve(identifier, deadline=deadline)
+        except HandleNotFound as error:
+            authority = self._handles.authority_of(identifier)
+            if authority is None:
+                raise
+            raise self._sessions.explain_unresolved(identifier, authority, password, deadline=deadline) from error
+        refuse_if_connected(identity.did, identity.handle)
+        session = self._sessions.open(identity, password, deadline=deadline)
+        return VerifiedAccount(external_id=identity.did, name=identity.handle, host=identity.pds, session=session)
+
+    def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
+        try:
+            self._sessions.end(account.host, account.session.refresh_token, deadline=deadline)
+        except TemporaryFailure:
+            raise
+        except PlatformError as exc:
+            # A refusal here (the host has become unusable) still means: not confirmed.
+            raise unreachable() from exc
+
+    def close(self) -> None:
+        """Closes connections and waits for look-ups in flight, seconds at most."""
+        self._executor.shutdown(cancel_futures=True)
+        self._egress.close()
+
+
+def _egress(settings: Settings) -> Egress:
+    try:
+        return Egress(settings)
+    except dns.resolver.NoResolverConfiguration as exc:
+        raise SettingsError("the system names no nameserver; set CONNECTOR_DNS_SERVERS") from exc

@@ -1,0 +1,35 @@
+"""App passwords, as people paste them.
+
+They look like `abcd-efgh-2345-wxyz` on Bluesky, but another PDS may issue others: the shape is a hint, never a rule.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+USUAL_SHAPE = re.compile(r"[a-z2-7]{4}(-[a-z2-7]{4}){3}")
+
+UNUSUAL_SHAPE_HINT = (
+    "App passwords usually look like abcd-efgh-2345-wxyz. "
+    "Create one in Bluesky under Settings → App passwords and send it exactly as shown there."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AppPassword:
+    """What is sent, and whether it looks like an app password. Never printed."""
+
+    secret: str = field(repr=False)
+    has_usual_shape: bool
+
+    @property
+    def hint(self) -> str | None:
+        """What to add when the PDS rejects it."""
+        return None if self.has_usual_shape else UNUSUAL_SHAPE_HINT
+
+
+def tidy(pasted: str) -> AppPassword:
+    """Blanks go only where an app password remains; anything else may be a password with blanks and stays as it is."""
+    without_blanks = "".join(pasted.split())
+    if USUAL_SHAPE.fullmatch(without_blanks):
+        return AppPassword(without_blanks, has_usual_shape=True)
+    return AppPassword(pasted, has_usual_shape=False)

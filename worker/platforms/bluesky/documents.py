@@ -1,0 +1,88 @@
+"""DID to document, and what a document must say before we believe it. (AT Protocol, DID and Handle.)"""
+
+import re
+import time
+from collections.abc import Callable
+
+from connections.errors import HandleMismatch, IdentityUnusable
+from connections.settings import Settings
+from worker.egress import Egress, Policy
+from worker.platforms.bluesky import xrpc
+from worker.platforms.bluesky.errors import DID_DOCUMENT, from_answer, unreachable
+from worker.platforms.bluesky.identifier import Did, Handle, is_handle, web_host
+from worker.platforms.bluesky.lexicon import Document, Malformed, read_document
+from worker.platforms.bluesky.ttl_cache import TtlCache
+
+# Seconds. Short, because a document changes when an account moves, and a login at the old host fails.
+FOUND_SECONDS = 120.0
+NOT_FOUND_SECONDS = 60.0
+CACHED_DOCUMENTS = 10_000
+
+DID_WEB = Policy(redirects=2, max_body=64 * 1024)
+
+# Scheme, host and optional port, nothing more; the slash that URL printers add means the same.
+_ENDPOINT = re.compile(r"(?P<origin>https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)/?", re.ASCII)
+
+
+class Documents:
+    """Fetches DID documents. Used by many threads at once."""
+
+    def __init__(self, egress: Egress, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._egress = egress
+        self._plc_url = settings.plc_url
+        self._known: TtlCache[Did, Document | None] = TtlCache(CACHED_DOCUMENTS, clock)
+
+    def fetch(self, did: Did, *, deadline: float) -> Document:
+        """The document of `did`. Raises `IdentityUnusable` when it has none, is unreadable or is another's;
+        `HostNotAllowed` (did:web); `TemporaryFailure` when nobody answers."""
+        remembered = self._known.get(did)
+        document = remembered.value if remembered else self._look_up(did, deadline)
+        if remembered is None:
+            self._known.put(did, document, FOUND_SECONDS if document else NOT_FOUND_SECONDS)
+        if document is None:
+            raise IdentityUnusable("This account's identity was deleted or never existed.")
+        if document.id != did:
+            raise IdentityUnusable("The account's identity document belongs to another identity.")
+        return document
+
+    def _look_up(self, did: Did, deadline: float) -> Document | None:
+        host = web_host(did)
+        if host:
+            url, policy = f"https://{host}/.well-known/did.json", DID_WEB
+        else:
+            url, policy = f"{self._plc_url}/{did}", xrpc.OPERATORS
+        answer = xrpc.fetch(self._egress, url, deadline=deadline, policy=policy)
+        if answer.status != 200:
+            error = from_answer(DID_DOCUMENT, answer)
+            if isinstance(error, IdentityUnusable):
+                return None
+            raise error
+        try:
+            return read_document(answer.body)
+        except Malformed as exc:
+            if host:
+                raise IdentityUnusable("The account's identity document cannot be read.") from exc
+            raise unreachable(answer.status) from exc
+
+
+def claimed_handle(document: Document) -> Handle | None:
+    """The first valid handle in `alsoKnownAs`. A claim: true only if the handle points back."""
+    names = (name.removeprefix("at://").lower() for name in document.also_known_as if name.startswith("at://"))
+    return next((Handle(name) for name in names if is_handle(name)), None)
+
+
+def check_claim(document: Document, handle: Handle) -> None:
+    """Raises `HandleMismatch` unless the document claims `handle`: whoever owns a domain can point it at anyone."""
+    if claimed_handle(document) != handle:
+        raise HandleMismatch
+
+
+def pds_origin(document: Document) -> str:
+    """The origin of the account's PDS. Raises `IdentityUnusable` when the document names none we could call.
+
+    The endpoint is whatever its owner wrote: shape is checked here, the address when the connection is made.
+    """
+    endpoint = _ENDPOINT.fullmatch((document.pds_endpoint or "").lower())
+    if endpoint is None:
+        raise IdentityUnusable("The account's identity document names no usable server.")
+    return endpoint["origin"]

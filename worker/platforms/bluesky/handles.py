@@ -1,0 +1,150 @@
+"""Handle to DID: who does this name belong to? (AT Protocol, Handle Resolution.)"""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from urllib.parse import urlsplit
+
+from connections.errors import HandleNotFound, HostNotAllowed, InvalidHandle
+from connections.settings import Settings
+from worker.egress import (
+    AddressRefused,
+    BadAnswer,
+    Egress,
+    EgressError,
+    NoSuchName,
+    Policy,
+    Response,
+    TlsFailed,
+    UrlRefused,
+)
+from worker.platforms.bluesky import xrpc
+from worker.platforms.bluesky.errors import from_answer, from_egress, unreachable
+from worker.platforms.bluesky.identifier import TEST_DOMAIN, Did, Handle, parse_did
+from worker.platforms.bluesky.lexicon import RESOLVE_HANDLE, Malformed, read_resolved_handle
+from worker.platforms.bluesky.ttl_cache import TtlCache
+
+# Seconds. The specification allows a day and five minutes; whoever has just corrected a record should not wait so long.
+FOUND_SECONDS = 600.0
+NOT_FOUND_SECONDS = 60.0
+CACHED_HANDLES = 10_000
+
+WELL_KNOWN = Policy(redirects=2, max_body=16 * 1024)
+WELL_KNOWN_SECONDS = 5.0
+
+# What a domain does that has a web site but no such file: nobody's handle, rather than a failure.
+NOT_A_HANDLES_SITE = (NoSuchName, TlsFailed, UrlRefused, BadAnswer)
+
+
+class Handles:
+    """Resolves handles. Used by many threads at once.
+
+    Three ways lead to the DID. Names under the hosted service's own domain are asked of its entryway, `.test` names in
+    development of the local PDS: both know them first-hand, over a connection that is open already. All others are
+    looked up in the DNS and at the domain's web site at the same time, because either can be slow.
+    """
+
+    def __init__(
+        self, egress: Egress, settings: Settings, executor: Executor, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._egress = egress
+        self._executor = executor
+        self._known: TtlCache[Handle, Did | None] = TtlCache(CACHED_HANDLES, clock)
+        self._authorities = {urlsplit(settings.bluesky_url).hostname or "": (settings.bluesky_url, xrpc.OPERATORS)}
+        if settings.dev_pds_url:
+            self._authorities[TEST_DOMAIN] = (settings.dev_pds_url, xrpc.PDS)
+
+    def resolve(self, handle: Handle, *, deadline: float) -> Did:
+        """Raises `HandleNotFound` when nobody has it, `HostNotAllowed`, or `TemporaryFailure` when nobody can say."""
+        remembered = self._known.get(handle)
+        did = remembered.value if remembered else self._look_up(handle, deadline)
+        if remembered is None:
+            self._known.put(handle, did, FOUND_SECONDS if did else NOT_FOUND_SECONDS)
+        if did is None:
+            raise HandleNotFound
+        return did
+
+    def authority_of(self, handle: str) -> str | None:
+        """The origin that gives out handles under this one's domain, if we know one."""
+        authority = self._authority(handle)
+        return authority[0] if authority else None
+
+    def _authority(self, handle: str) -> tuple[str, Policy] | None:
+        matches = (authority for domain, authority in self._authorities.items() if handle.endswith("." + domain))
+        return next(matches, None)
+
+    def _look_up(self, handle: Handle, deadline: float) -> Did | None:
+        authority = self._authority(handle)
+        return self._ask_authority(handle, *authority, deadline) if authority else self._ask_domain(handle, deadline)
+
+    def _ask_authority(self, handle: Handle, origin: str, policy: Policy, deadline: float) -> Did | None:
+        answer = xrpc.query(self._egress, origin, RESOLVE_HANDLE, {"handle": handle}, deadline=deadline, policy=policy)
+        if answer.status != 200:
+            error = from_answer(RESOLVE_HANDLE, answer)
+            if isinstance(error, HandleNotFound):
+                return None
+            raise error
+        try:
+            return parse_did(read_resolved_handle(answer.body))
+        except (Malformed, InvalidHandle) as exc:
+            raise unreachable(answer.status) from exc
+
+    def _ask_domain(self, handle: Handle, deadline: float) -> Did | None:
+        """The DNS wins a conflict. Without a record there, the web site decides; only then a silent DNS matters."""
+        site = self._executor.submit(self._ask_site, handle, min(deadline, time.monotonic() + WELL_KNOWN_SECONDS))
+        silence: EgressError | None = None
+        try:
+            did = self._ask_dns(handle, deadline)
+        except EgressError as exc:
+            did, silence = None, exc
+        except HandleNotFound:
+            site.cancel()
+            raise
+        if did is not None:
+            site.cancel()
+            return did
+        try:
+            did = site.result(timeout=max(0.0, deadline - time.monotonic()))
+        except TimeoutError as exc:
+            raise unreachable() from exc
+        if did is None and silence is not None:
+            raise unreachable() from silence
+        return did
+
+    def _ask_dns(self, handle: Handle, deadline: float) -> Did | None:
+        dids = dids_in(self._egress.texts(f"_atproto.{handle}", deadline=deadline))
+        if len(dids) > 1:
+            raise HandleNotFound("The handle's DNS records name more than one account.")
+        return next(iter(dids), None)
+
+    def _ask_site(self, handle: Handle, deadline: float) -> Did | None:
+        url = f"https://{handle}/.well-known/atproto-did"
+        try:
+            answer = self._egress.request("GET", url, deadline=deadline, policy=WELL_KNOWN)
+        except NOT_A_HANDLES_SITE:
+            return None
+        except AddressRefused as exc:
+            raise HostNotAllowed("The handle's web site is not at a public address.") from exc
+        except EgressError as exc:
+            raise from_egress(exc, is_strangers_host=False) from exc
+        if answer.status == 429 or answer.status >= 500:
+            raise unreachable(answer.status)
+        return did_in(answer)
+
+
+def dids_in(records: Iterable[bytes]) -> set[Did]:
+    """The DIDs that `_atproto` TXT records name. Records of other shape belong to someone else."""
+    texts = (record.decode("ascii", "replace") for record in records)
+    return {did for text in texts if text.startswith("did=") and (did := _as_did(text.removeprefix("did=")))}
+
+
+def did_in(answer: Response) -> Did | None:
+    """The DID in the answer of `/.well-known/atproto-did`; None when it is any other page."""
+    return _as_did(answer.body.decode("ascii", "replace").strip()) if 200 <= answer.status < 300 else None
+
+
+def _as_did(text: str) -> Did | None:
+    try:
+        return parse_did(text)
+    except InvalidHandle:
+        return None

@@ -1,0 +1,48 @@
+"""Who is this and where do they live: an identity proved in both directions."""
+
+from dataclasses import dataclass
+
+from connections.errors import PlatformError
+from worker.platforms.bluesky.documents import Documents, check_claim, claimed_handle, pds_origin
+from worker.platforms.bluesky.handles import Handles
+from worker.platforms.bluesky.identifier import Did, Handle
+from worker.platforms.bluesky.lexicon import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`handle` is None when the DID was given and the handle its document claims does not point back to it.
+
+    `pds` is an origin such as `https://host` or `https://host:port`.
+    """
+
+    did: Did
+    handle: Handle | None
+    pds: str
+
+
+class Identities:
+    """Resolves identifiers. Used by many threads at once."""
+
+    def __init__(self, handles: Handles, documents: Documents) -> None:
+        self._handles = handles
+        self._documents = documents
+
+    def resolve(self, identifier: Handle | Did, *, deadline: float) -> Identity:
+        """Raises the `InvalidIdentity` that fits, or `TemporaryFailure`."""
+        if isinstance(identifier, Handle):
+            document = self._documents.fetch(self._handles.resolve(identifier, deadline=deadline), deadline=deadline)
+            check_claim(document, identifier)
+            return Identity(Did(document.id), identifier, pds_origin(document))
+        document = self._documents.fetch(identifier, deadline=deadline)
+        return Identity(identifier, self._proved_handle(document, deadline), pds_origin(document))
+
+    def _proved_handle(self, document: Document, deadline: float) -> Handle | None:
+        """The claimed handle, if it points back. A name is decoration here: not finding out fails nothing."""
+        handle = claimed_handle(document)
+        if handle is None:
+            return None
+        try:
+            return handle if self._handles.resolve(handle, deadline=deadline) == document.id else None
+        except PlatformError:
+            return None

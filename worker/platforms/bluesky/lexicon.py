@@ -1,0 +1,89 @@
+"""What the AT Protocol's answers say, read with the SDK's models.
+
+The one place that imports the SDK. Its models print tokens, so nothing of them leaves here: readers return values of
+our own, and raise `Malformed` without the text they could not read.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from atproto_client.models.com.atproto.identity import resolve_handle  # type: ignore[import-untyped]
+from atproto_client.models.com.atproto.server import create_session  # type: ignore[import-untyped]
+from atproto_client.models.com.atproto.sync import get_repo_status  # type: ignore[import-untyped]
+from atproto_core.did_doc import DidDocument  # type: ignore[import-untyped]
+from pydantic_core import from_json
+
+RESOLVE_HANDLE = "com.atproto.identity.resolveHandle"
+CREATE_SESSION = "com.atproto.server.createSession"
+DELETE_SESSION = "com.atproto.server.deleteSession"
+GET_REPO_STATUS = "com.atproto.sync.getRepoStatus"
+
+_ERROR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+
+
+class Malformed(Exception):
+    """The answer does not have the shape its lexicon promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The parts of a DID document that say where an account lives (W3C DID Core; AT Protocol DID specification)."""
+
+    id: str
+    also_known_as: tuple[str, ...]
+    pds_endpoint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedSession:
+    """Output of `com.atproto.server.createSession`, as far as we read it. Never printed."""
+
+    did: str
+    is_active: bool
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+
+
+def read_document(body: bytes) -> Document:
+    document = _read(DidDocument.model_validate_json, body)
+    return Document(document.id, tuple(document.also_known_as or ()), document.get_pds_endpoint())
+
+
+def read_session(body: bytes) -> CreatedSession:
+    session = _read(create_session.Response.model_validate_json, body)
+    return CreatedSession(
+        did=session.did,
+        is_active=session.active is not False,  # optional: older servers leave it out
+        access_token=session.access_jwt,
+        refresh_token=session.refresh_jwt,
+    )
+
+
+def read_resolved_handle(body: bytes) -> str:
+    return str(_read(resolve_handle.Response.model_validate_json, body).did)
+
+
+def read_repo_status(body: bytes) -> str | None:
+    """Why the account is not active (`takendown`, `deactivated`, …); None when it is or nothing is said."""
+    status = _read(get_repo_status.Response.model_validate_json, body)
+    return None if status.active else status.status
+
+
+def read_error_name(body: bytes) -> str | None:
+    """The `error` of an XRPC error answer; None when the body is no such thing or the name is not a name."""
+    try:
+        answer = from_json(body)
+    except ValueError:
+        return None
+    name = answer.get("error") if isinstance(answer, dict) else None
+    return name if isinstance(name, str) and _ERROR_NAME.fullmatch(name) else None
+
+
+def _read(validate: Callable[[bytes], Any], body: bytes) -> Any:
+    try:
+        return validate(body)
+    except ValueError as exc:
+        # Its text quotes the answer, tokens included: keep it out of the chain too.
+        raise Malformed(f"{exc.__class__.__name__} in an answer of {len(body)} bytes") from None

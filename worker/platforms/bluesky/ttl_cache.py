@@ -1,0 +1,43 @@
+"""A small map that forgets: by time, and the oldest first when it is full."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Generic, NamedTuple, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Remembered(NamedTuple, Generic[V]):
+    """A hit, told apart from a remembered None."""
+
+    value: V
+    until: float
+
+
+class TtlCache(Generic[K, V]):
+    """Safe for many threads. `clock` gives seconds and never goes back."""
+
+    def __init__(self, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._capacity = capacity
+        self._clock = clock
+        self._entries: OrderedDict[K, Remembered[V]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: K) -> Remembered[V] | None:
+        """What was put, unless its time is over."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None and entry.until <= self._clock():
+                del self._entries[key]
+                return None
+            return entry
+
+    def put(self, key: K, value: V, seconds: float) -> None:
+        with self._lock:
+            self._entries[key] = Remembered(value, self._clock() + seconds)
+            self._entries.move_to_end(key)
+            if len(self._entries) > self._capacity:
+                self._entries.popitem(last=False)
