@@ -91,7 +91,8 @@ def insert_task(
         created_at=from_now(),
     )
     change = change.on_conflict_do_nothing(index_elements=["workspace_id", "fingerprint"], index_where=IN_FLIGHT)
-    return connection.execute(change).rowcount == 1
+    # Not the row count: SQLAlchemy does not keep that of an INSERT on every driver.
+    return connection.execute(change.returning(connect_tasks.c.id)).first() is not None
 
 
 def task_in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) -> str | None:

@@ -1,0 +1,150 @@
+"""Accepting requests and reading tasks, on SQLite and on Postgres."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from connections.contract import TaskStatus
+from connections.db import Database
+from connections.errors import NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
+from connections.models import connect_tasks
+from connections.repository import workspaces
+from connections.service import Accepted, ConnectService
+from connections.settings import Settings
+from connections.vault import Opener, SealedFor, Sealer, WorkerKeys
+from tests.factories import Tenant, connect_command, make_tenant
+
+
+@pytest.fixture
+def service(database: Database, worker_keys: WorkerKeys, settings: Settings) -> ConnectService:
+    return ConnectService(database, Sealer(worker_keys.for_shim()), settings)
+
+
+def accept(service: ConnectService, tenant: Tenant, *, wait: int = 25, **command: Any) -> Accepted:
+    return service.accept(tenant.caller, connect_command(**command), request_id="req_1", reply_to="shim_1", wait=wait)
+
+
+def test_an_accepted_request_is_a_queued_task(service: ConnectService, database: Database) -> None:
+    tenant = make_tenant(database)
+    accepted = accept(service, tenant)
+
+    task = service.task(tenant.caller, accepted.task_id)
+    assert (task.status, task.profile_id, task.attempts) == (TaskStatus.QUEUED, tenant.profile_ids[0], 0)
+
+
+def test_credentials_are_stored_sealed(service: ConnectService, database: Database, worker_keys: WorkerKeys) -> None:
+    tenant = make_tenant(database)
+    accepted = accept(service, tenant, password="canary-password")
+
+    with database.read() as connection:
+        row = connection.execute(select(connect_tasks)).one()
+    assert not [value for value in row if "canary" in str(value)]
+    sealed_for = SealedFor(accepted.task_id, tenant.workspace_id)
+    opened = Opener(worker_keys).open(row.sealed_credentials, sealed_for)
+    assert opened == {"identifier": "alice.test", "password": "canary-password"}
+
+
+def test_identical_requests_in_flight_share_a_task(service: ConnectService, database: Database) -> None:
+    tenant = make_tenant(database)
+    with ThreadPoolExecutor(16) as threads:
+        accepted = list(threads.map(lambda _: accept(service, tenant), range(16)))
+
+    assert len({one.task_id for one in accepted}) == 1
+    assert sum(one.is_new for one in accepted) == 1
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(connect_tasks)).scalar() == 1
+
+
+OTHERS = {
+    "another password": {"password": "other"},
+    "another handle": {"identifier": "bob.test"},
+}
+
+
+@pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS)
+def test_different_requests_do_not(service: ConnectService, database: Database, change: dict[str, Any]) -> None:
+    tenant = make_tenant(database)
+
+    assert accept(service, tenant).task_id != accept(service, tenant, **change).task_id
+
+
+def test_workspaces_never_share_a_task(service: ConnectService, database: Database) -> None:
+    assert accept(service, make_tenant(database)).task_id != accept(service, make_tenant(database)).task_id
+
+
+def test_a_patient_caller_gets_more_attempts(service: ConnectService, database: Database) -> None:
+    tenant = make_tenant(database)
+    waited_for, polled = accept(service, tenant), accept(service, tenant, wait=0, identifier="bob.test")
+
+    attempts = [service.task(tenant.caller, one.task_id).max_attempts for one in (waited_for, polled)]
+    assert attempts[0] < attempts[1]
+
+
+def profile_issue(service: ConnectService, tenant: Tenant, **command: str) -> str:
+    with pytest.raises(ValidationFailed) as caught:
+        accept(service, tenant, **command)
+    (issue,) = caught.value.issues
+    assert issue.field == "profile_id"
+    return issue.code
+
+
+def test_a_profile_must_be_named_when_there_are_several(service: ConnectService, database: Database) -> None:
+    tenant = make_tenant(database, profiles=2)
+
+    assert profile_issue(service, tenant) == "required"
+    named = accept(service, tenant, profile_id=tenant.profile_ids[1])
+    assert service.task(tenant.caller, named.task_id).profile_id == tenant.profile_ids[1]
+
+
+def test_a_workspace_without_a_profile_connects_nothing(service: ConnectService, database: Database) -> None:
+    assert profile_issue(service, make_tenant(database, profiles=0)) == "no_profile"
+
+
+def test_a_foreign_profile_is_as_unknown_as_one_that_does_not_exist(
+    service: ConnectService, database: Database
+) -> None:
+    foreign = make_tenant(database)
+
+    assert profile_issue(service, make_tenant(database), profile_id=foreign.profile_ids[0]) == "unknown_profile"
+    assert profile_issue(service, make_tenant(database), profile_id="pr_nowhere") == "unknown_profile"
+
+
+def test_another_workspaces_task_does_not_exist(service: ConnectService, database: Database) -> None:
+    accepted = accept(service, make_tenant(database))
+
+    with pytest.raises(NotFound):
+        service.task(make_tenant(database).caller, accepted.task_id)
+
+
+@pytest.mark.parametrize("task_id", ["ct_nowhere", "", "ct_\0", "'; --", "é" * 99])
+def test_what_is_no_task_is_not_found(service: ConnectService, database: Database, task_id: str) -> None:
+    with pytest.raises(NotFound):
+        service.task(make_tenant(database).caller, task_id)
+
+
+def test_a_key_names_its_workspace(service: ConnectService, database: Database) -> None:
+    tenant = make_tenant(database)
+
+    assert service.authenticate(tenant.key).workspace_id == tenant.workspace_id
+    assert service.authenticate(tenant.key).workspace_id == tenant.workspace_id  # from the cache
+
+
+def test_keys_that_do_not_work(service: ConnectService, database: Database) -> None:
+    tenant, expired, revoked = make_tenant(database), make_tenant(database, key_expires_in=-1), make_tenant(database)
+    with database.write() as connection:
+        assert workspaces.revoke_api_key(connection, revoked.key_prefix)
+    same_prefix = tenant.key[:-1] + ("a" if tenant.key[-1] != "a" else "b")
+
+    for key in ("", "nonsense", "up_live_short", same_prefix, expired.key, revoked.key, tenant.key + " "):
+        with pytest.raises(Unauthorized):
+            service.authenticate(key)
+
+
+def test_a_database_that_is_away_is_one_clear_error(worker_keys: WorkerKeys, settings: Settings) -> None:
+    away = Database("postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
+    service = ConnectService(away, Sealer(worker_keys.for_shim()), settings)
+
+    with pytest.raises(ServiceUnavailable):
+        service.ping()
