@@ -1,0 +1,55 @@
+"""The last line before a secret reaches a log.
+
+The first line is not to log secrets at all: they are sealed, kept out of `repr`, errors and messages. What still slips
+into an event, say inside a foreign library's exception, is recognised here by the name it goes under or by its shape.
+"""
+
+import re
+from collections.abc import Mapping, Set
+from typing import Any
+
+REDACTED = "[redacted]"
+
+_NAMES = r"(?:pass(?:word|wd|phrase)|secret|token|jwt|authorization|cookie|credential|api_?key|private_?key)"
+_SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
+
+# A UUID is let through first, or the middle of it would be taken for an app password.
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_APP_PASSWORD = r"[a-z0-9]{4}(?:-[a-z0-9]{4}){3,}"  # noqa: S105  a shape, not a password
+_JWT = r"eyJ[\w-]*(?:\.[\w-]*)+"
+_API_KEY = r"up_(?:live|test)_[\w-]+"
+# `postgresql://user:secret@host`
+_USER_INFO = r"(?<=://)[^\s/:@]*:[^\s/@]+(?=@)"
+# `'password': 'secret'`, as dictionaries and JSON print; a bare `password = …` is a source line of a traceback.
+_NAMED = rf"(?P<name>{_NAMES}\w*\\?[\"']?\s*[:=]\s*)(?:\\?\"[^\"]*\"|\\?'[^']*')"
+
+_SECRETS = re.compile(
+    "|".join([rf"(?P<uuid>{_UUID})", _NAMED, _USER_INFO, _JWT, _API_KEY, _APP_PASSWORD]), re.IGNORECASE
+)
+
+
+def redact_text(text: str) -> str:
+    """The text with everything that has a secret's shape replaced."""
+    return _SECRETS.sub(_replacement, text)
+
+
+def redact(value: object, name: str = "") -> Any:
+    """A copy made of plain values only, without what goes under a secret's name or has a secret's shape.
+
+    Anything that is not a plain value becomes its redacted `str`, so no renderer calls a `repr` after this.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if _SECRET_NAME.search(name):
+        return REDACTED
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {redact_text(str(key)): redact(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple | Set):
+        return [redact(item) for item in value]
+    return redact_text(str(value))
+
+
+def _replacement(match: re.Match[str]) -> str:
+    return match["uuid"] or (match["name"] or "") + REDACTED
