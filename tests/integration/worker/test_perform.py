@@ -1,0 +1,275 @@
+"""One task from claim to settled, against a platform that fails as ordered. On SQLite and on Postgres."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import func, select, update
+
+from connections import errors
+from connections.contract import ErrorBody, ErrorSource, RetryState, TaskStatus
+from connections.db import Database
+from connections.messages import Queue
+from connections.models import accounts, connect_tasks
+from connections.outcome import Outcome
+from connections.repository.tasks import TaskRow
+from connections.service import ConnectService
+from connections.settings import Settings
+from connections.settlement import Settlement
+from connections.sqltime import from_now
+from connections.vault import Opener, Sealer, TokenCipher, WorkerKeys
+from tests.factories import FakePlatform, Tenant, connect_command, fail_with, make_tenant, verified
+from worker.announce import Announcer
+from worker.perform import SHORT_WAIT_SECONDS, Performer
+from worker.sweep import Sweeper
+
+
+class Announcements(Announcer):
+    """Keeps what would be published."""
+
+    def __init__(self) -> None:
+        self.settled_tasks: list[tuple[str, str | None]] = []
+
+    def settled(self, task_id: str, reply_to: str | None) -> None:
+        self.settled_tasks.append((task_id, reply_to))
+
+
+class Bench:
+    """A workspace, the API's service and one worker, without the processes around them."""
+
+    def __init__(self, database: Database, keys: WorkerKeys, settings: Settings) -> None:
+        self.database = database
+        self.tenant: Tenant = make_tenant(database)
+        self.service = ConnectService(database, Sealer(keys.for_shim()), settings)
+        self.settlement = Settlement(database, Opener(keys), TokenCipher(keys), lease_seconds=30)
+        self.announcements = Announcements()
+        self.pauses: list[float] = []
+
+    def accept(self, *, wait: float = 25, identifier: str = "alice.test") -> str:
+        command = connect_command(identifier)
+        return self.service.accept(
+            self.tenant.caller, command, request_id="req_1", reply_to="shim_1", wait=wait
+        ).task_id
+
+    def perform(self, task_id: str, platform: FakePlatform) -> TaskRow:
+        performer = Performer(
+            self.settlement,
+            {"bluesky": platform},
+            self.announcements,
+            attempt_seconds=5,
+            uniform=lambda _low, high: high,
+            pause=self._pause,
+        )
+        performer.perform(task_id)
+        return self.service.task(self.tenant.caller, task_id)
+
+    def _pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.pass_time("available_at")
+
+    def pass_time(self, *columns: str) -> None:
+        with self.database.write() as connection:
+            connection.execute(update(connect_tasks).values(dict.fromkeys(columns, from_now(-1))))
+
+    def count_accounts(self) -> int | None:
+        with self.database.read() as connection:
+            return connection.execute(select(func.count()).select_from(accounts)).scalar()
+
+
+@pytest.fixture
+def bench(database: Database, worker_keys: WorkerKeys, settings: Settings) -> Bench:
+    return Bench(database, worker_keys, settings)
+
+
+def error_of(task: TaskRow) -> ErrorBody:
+    error = Outcome.from_row(task.outcome).error
+    assert error is not None
+    return error
+
+
+def test_a_good_login_connects_the_account_and_announces_it(bench: Bench) -> None:
+    task_id = bench.accept()
+    platform = FakePlatform([verified()])
+    task = bench.perform(task_id, platform)
+
+    assert (task.status, task.attempts) == (TaskStatus.SUCCEEDED, 1)
+    assert (platform.seen[0].identifier, platform.seen[0].password) == ("alice.test", "correct")
+    assert bench.announcements.settled_tasks == [(task_id, "shim_1")]
+    assert platform.ended == []
+
+
+REFUSALS = [
+    errors.CredentialsRejected(),
+    errors.InvalidHandle(),
+    errors.HandleNotFound(),
+    errors.HandleMismatch(),
+    errors.IdentityUnusable(),
+    errors.HostNotAllowed(),
+    errors.MainPasswordRejected(),
+    errors.AccountUnavailable(),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda error: type(error).__name__)
+def test_a_refusal_ends_the_task_at_once(bench: Bench, refusal: errors.Refusal) -> None:
+    task_id = bench.accept()
+    platform = fail_with(refusal)
+    task = bench.perform(task_id, platform)
+
+    assert (task.status, len(platform.seen), bench.pauses) == (TaskStatus.FAILED, 1, [])
+    assert error_of(task) == refusal.describe()
+    assert bench.announcements.settled_tasks == [(task_id, "shim_1")]
+
+
+def test_a_hiccup_is_retried_within_the_same_call(bench: Bench) -> None:
+    platform = FakePlatform([errors.UpstreamFailed(), errors.UpstreamFailed(), verified()])
+    task = bench.perform(bench.accept(), platform)
+
+    assert (task.status, task.attempts, bench.pauses) == (TaskStatus.SUCCEEDED, 3, [0.25, 0.5])
+
+
+def test_a_failure_that_lasts_ends_with_its_retry_policy(bench: Bench) -> None:
+    task = bench.perform(bench.accept(), fail_with(errors.UpstreamFailed()))
+    policy = error_of(task).retry_policy
+
+    assert (task.status, error_of(task).code) == (TaskStatus.FAILED, "UPSTREAM_ERROR")
+    assert policy is not None
+    assert (policy.will_retry, policy.retry_state) == (False, RetryState.EXHAUSTED)
+    assert policy.attempts_made == policy.max_attempts == task.attempts == len(bench.pauses) + 1
+    assert policy.manual_retry_allowed
+
+
+def test_a_long_wait_leaves_no_thread_behind_only_a_date(bench: Bench) -> None:
+    task_id = bench.accept(wait=0)
+    task = bench.perform(task_id, fail_with(errors.UpstreamRateLimited(retry_after=40)))
+    error = error_of(task)
+
+    assert (task.status, bench.pauses) == (TaskStatus.RETRYING, [])
+    assert error.code == "UPSTREAM_RATE_LIMITED"
+    assert error.retry_policy is not None
+    assert error.retry_policy.will_retry
+    assert error.retry_policy.next_run_at is not None
+    assert 39 < (task.available_at - task.created_at).total_seconds() < 45
+    assert bench.announcements.settled_tasks == []
+
+
+def test_a_short_wait_is_one_that_a_caller_can_bear() -> None:
+    assert SHORT_WAIT_SECONDS <= 2
+
+
+def test_a_rate_limit_that_outlasts_the_caller_is_told_at_once(bench: Bench) -> None:
+    task = bench.perform(bench.accept(wait=25), fail_with(errors.UpstreamRateLimited(retry_after=40)))
+
+    assert (task.status, task.attempts) == (TaskStatus.FAILED, 1)
+    assert error_of(task).code == "UPSTREAM_RATE_LIMITED"
+    assert Outcome.from_row(task.outcome).retry_at is not None
+
+
+def test_a_connected_account_is_refused_before_a_login_is_spent(bench: Bench) -> None:
+    bench.perform(bench.accept(), FakePlatform([verified()]))
+    again = FakePlatform([verified()])
+    task = bench.perform(bench.accept(identifier="alice-again.test"), again)
+
+    assert error_of(task).code == "ACCOUNT_ALREADY_CONNECTED"
+    assert "alice.test" in error_of(task).message
+    assert again.ended == []  # there was no session to end
+    assert bench.count_accounts() == 1
+
+
+class RacedPlatform(FakePlatform):
+    """Another worker connects the same account while this one logs in."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__([verified()])
+        self._meanwhile = meanwhile
+
+    def connect(self, *arguments: object, **named: object) -> object:  # type: ignore[override]
+        account = super().connect(*arguments, **named)  # type: ignore[arg-type]
+        self._meanwhile()
+        return account
+
+
+def test_the_loser_of_a_race_ends_its_session(bench: Bench) -> None:
+    winner = bench.accept(identifier="also-alice.test")
+    loser = RacedPlatform(lambda: bench.perform(winner, FakePlatform([verified()])))
+    task = bench.perform(bench.accept(), loser)
+
+    assert error_of(task).code == "ACCOUNT_ALREADY_CONNECTED"
+    assert loser.ended == [verified()]
+    assert bench.count_accounts() == 1
+
+
+def test_a_worker_that_lost_its_lease_leaves_the_outcome_to_the_other(bench: Bench) -> None:
+    task_id = bench.accept()
+
+    def taken_over() -> None:
+        bench.pass_time("available_at")
+        bench.perform(task_id, fail_with(errors.CredentialsRejected()))
+
+    slow = RacedPlatform(taken_over)
+    task = bench.perform(task_id, slow)
+
+    assert (task.status, error_of(task).code) == (TaskStatus.FAILED, "UNAUTHORIZED")
+    assert slow.ended == [verified()]
+    assert bench.count_accounts() == 0
+
+
+def test_a_bug_ends_the_task_with_a_generic_error(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    task = bench.perform(bench.accept(), FakePlatform([RuntimeError("secret inner state")]))
+
+    assert (task.status, error_of(task).code) == (TaskStatus.FAILED, "INTERNAL_ERROR")
+    assert "secret" not in error_of(task).model_dump_json()
+    assert error_of(task).error_source is ErrorSource.UNIPOST
+    assert "connect_crashed" in capsys.readouterr().out
+
+
+def test_performing_a_settled_task_again_does_nothing(bench: Bench) -> None:
+    task_id = bench.accept()
+    first = bench.perform(task_id, FakePlatform([verified()]))
+    again = fail_with(errors.CredentialsRejected())
+
+    assert bench.perform(task_id, again) == first
+    assert again.seen == []
+
+
+def test_a_message_without_a_row_does_nothing(bench: Bench) -> None:
+    platform = FakePlatform([verified()])
+    with pytest.raises(errors.NotFound):
+        bench.perform("ct_nowhere", platform)
+
+    assert platform.seen == []
+
+
+def test_a_task_that_comes_too_late_is_expired_and_not_tried(bench: Bench) -> None:
+    task_id = bench.accept()
+    bench.pass_time("expires_at")
+    platform = FakePlatform([verified()])
+    task = bench.perform(task_id, platform)
+
+    assert (task.status, error_of(task).code) == (TaskStatus.EXPIRED, "CONNECT_TIMEOUT")
+    assert platform.seen == []
+
+
+def test_the_sweep_sends_what_was_lost_and_announces_what_expired(bench: Bench) -> None:
+    lost, expired = bench.accept(), bench.accept(identifier="bob.test")
+    bench.pass_time("sweep_at")
+    with bench.database.write() as connection:
+        late = update(connect_tasks).where(connect_tasks.c.id == expired).values(expires_at=from_now(-1))
+        connection.execute(late)
+    sent: list[tuple[str, Queue]] = []
+    sweeper = Sweeper(bench.settlement, bench.announcements, lambda *message: sent.append(message))
+    sweeper.sweep()
+    sweeper.sweep()
+
+    assert sent == [(lost, Queue.CONNECT)]
+    assert bench.announcements.settled_tasks == [(expired, "shim_1")]
+    assert error_of(bench.service.task(bench.tenant.caller, expired)).code == "CONNECT_TIMEOUT"
+
+
+def test_a_queue_that_is_away_stops_the_sweep_not_the_worker(bench: Bench) -> None:
+    bench.accept()
+    bench.pass_time("sweep_at")
+
+    def unavailable(_task_id: str, _queue: Queue) -> None:
+        raise errors.QueueUnavailable
+
+    Sweeper(bench.settlement, bench.announcements, unavailable).sweep()
