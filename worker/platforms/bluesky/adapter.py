@@ -17,6 +17,7 @@ from worker.platforms.bluesky.handles import Handles
 from worker.platforms.bluesky.identifier import parse_identifier
 from worker.platforms.bluesky.identity import Identities
 from worker.platforms.bluesky.session import Sessions
+from worker.platforms.bluesky.xrpc import Server
 
 
 class Bluesky:
@@ -53,7 +54,7 @@ class Bluesky:
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         try:
-            self._sessions.end(account.host, account.session.refresh_token, deadline=deadline)
+            self._sessions.end(Server(account.host), account.session.refresh_token, deadline=deadline)
         except TemporaryFailure:
             raise
         except PlatformError as exc:

@@ -51,7 +51,7 @@ class Documents:
             url, policy = f"https://{host}/.well-known/did.json", DID_WEB
         else:
             url, policy = f"{self._plc_url}/{did}", xrpc.OPERATORS
-        answer = xrpc.fetch(self._egress, url, deadline=deadline, policy=policy)
+        answer = xrpc.fetch(self._egress, url, policy, deadline=deadline)
         if answer.status != 200:
             error = from_answer(DID_DOCUMENT, answer)
             if isinstance(error, IdentityUnusable):

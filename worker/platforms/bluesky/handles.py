@@ -50,9 +50,10 @@ class Handles:
         self._egress = egress
         self._executor = executor
         self._known: TtlCache[Handle, Did | None] = TtlCache(CACHED_HANDLES, clock)
-        self._authorities = {urlsplit(settings.bluesky_url).hostname or "": (settings.bluesky_url, xrpc.OPERATORS)}
+        hosted_domain = urlsplit(settings.bluesky_url).hostname or ""
+        self._authorities = {hosted_domain: xrpc.Server(settings.bluesky_url, xrpc.OPERATORS)}
         if settings.dev_pds_url:
-            self._authorities[TEST_DOMAIN] = (settings.dev_pds_url, xrpc.PDS)
+            self._authorities[TEST_DOMAIN] = xrpc.Server(settings.dev_pds_url)
 
     def resolve(self, handle: Handle, *, deadline: float) -> Did:
         """Raises `HandleNotFound` when nobody has it, `HostNotAllowed`, or `TemporaryFailure` when nobody can say."""
@@ -64,21 +65,17 @@ class Handles:
             raise HandleNotFound
         return did
 
-    def authority_of(self, handle: str) -> str | None:
-        """The origin that gives out handles under this one's domain, if we know one."""
-        authority = self._authority(handle)
-        return authority[0] if authority else None
-
-    def _authority(self, handle: str) -> tuple[str, Policy] | None:
+    def authority_of(self, handle: str) -> xrpc.Server | None:
+        """Who gives out handles under this one's domain, if we know."""
         matches = (authority for domain, authority in self._authorities.items() if handle.endswith("." + domain))
         return next(matches, None)
 
     def _look_up(self, handle: Handle, deadline: float) -> Did | None:
-        authority = self._authority(handle)
-        return self._ask_authority(handle, *authority, deadline) if authority else self._ask_domain(handle, deadline)
+        authority = self.authority_of(handle)
+        return self._ask_authority(handle, authority, deadline) if authority else self._ask_domain(handle, deadline)
 
-    def _ask_authority(self, handle: Handle, origin: str, policy: Policy, deadline: float) -> Did | None:
-        answer = xrpc.query(self._egress, origin, RESOLVE_HANDLE, {"handle": handle}, deadline=deadline, policy=policy)
+    def _ask_authority(self, handle: Handle, authority: xrpc.Server, deadline: float) -> Did | None:
+        answer = xrpc.query(self._egress, authority, RESOLVE_HANDLE, {"handle": handle}, deadline=deadline)
         if answer.status != 200:
             error = from_answer(RESOLVE_HANDLE, answer)
             if isinstance(error, HandleNotFound):

@@ -1,6 +1,7 @@
 """Logging in, believing only what fits, and logging out again."""
 
 import re
+import time
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 
@@ -21,6 +22,7 @@ from worker.egress import Egress, Response
 from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.app_password import AppPassword
 from worker.platforms.bluesky.errors import from_answer, unreachable
+from worker.platforms.bluesky.identifier import Did
 from worker.platforms.bluesky.identity import Identity
 from worker.platforms.bluesky.lexicon import (
     CREATE_SESSION,
@@ -32,11 +34,15 @@ from worker.platforms.bluesky.lexicon import (
     read_repo_status,
     read_session,
 )
+from worker.platforms.bluesky.xrpc import Server
 
 log = structlog.get_logger()
 
 # Seconds kept back from the login, so that a session we refuse can still be ended within the deadline.
 CLEAN_UP_SECONDS = 1.0
+
+# Seconds for a second look at a rejection: worth a moment, not the whole attempt.
+STATUS_SECONDS = 3.0
 
 UNRESOLVED_HINT = "Check the spelling. An account that was taken down cannot be found by its handle either."
 
@@ -64,18 +70,20 @@ class Sessions:
         Raises `CredentialsRejected`, an `InvalidIdentity` or `TemporaryFailure`. A session that fails a check is ended
         before its error is raised.
         """
-        answer = self._log_in(identity.pds, identity.did, password, deadline)
+        pds = Server(identity.pds)
+        answer = self._log_in(pds, identity.did, password, deadline)
         if answer.status != 200:
-            raise self._look_closer(from_answer(CREATE_SESSION, answer, hint=password.hint), identity, deadline)
+            error = from_answer(CREATE_SESSION, answer, hint=password.hint)
+            raise self._look_closer(error, pds, identity.did, deadline)
         created = read_created(answer)
         refusal = why_not(created, identity.did)
         if refusal:
-            self._discard(identity.pds, created, deadline)
+            self._discard(pds, created, deadline)
             raise refusal
         return Session(created.access_token, created.refresh_token)
 
     def explain_unresolved(
-        self, handle: str, authority: str, password: AppPassword, *, deadline: float
+        self, handle: str, authority: Server, password: AppPassword, *, deadline: float
     ) -> PlatformError:
         """Why `authority`, the server that gives out such handles, does not resolve this one.
 
@@ -90,38 +98,35 @@ class Sessions:
         # It logs in what it does not resolve: just created, or reactivated this moment.
         return why_not(created, created.did) or unreachable(answer.status)
 
-    def end(self, pds: str, refresh_token: str, *, deadline: float) -> None:
-        """Ends a session. Raises `UpstreamFailed` or `UpstreamRateLimited` when the PDS does not confirm."""
-        answer = xrpc.procedure(self._egress, pds, DELETE_SESSION, token=refresh_token, deadline=deadline)
+    def end(self, server: Server, refresh_token: str, *, deadline: float) -> None:
+        """Ends a session. Raises `TemporaryFailure` when the server does not confirm, or a `Refusal` when it can no
+        longer be called at all."""
+        answer = xrpc.procedure(self._egress, server, DELETE_SESSION, token=refresh_token, deadline=deadline)
         if answer.status == 200 or read_error_name(answer.body) in _ALREADY_ENDED:
             return
         raise from_answer(DELETE_SESSION, answer)
 
-    def _log_in(self, origin: str, identifier: str, password: AppPassword, deadline: float) -> Response:
-        return xrpc.procedure(
-            self._egress,
-            origin,
-            CREATE_SESSION,
-            {"identifier": identifier, "password": password.secret},
-            deadline=deadline - CLEAN_UP_SECONDS,
-        )
+    def _log_in(self, server: Server, identifier: str, password: AppPassword, deadline: float) -> Response:
+        body = {"identifier": identifier, "password": password.secret}
+        return xrpc.procedure(self._egress, server, CREATE_SESSION, body=body, deadline=deadline - CLEAN_UP_SECONDS)
 
-    def _look_closer(self, error: PlatformError, identity: Identity, deadline: float) -> PlatformError:
+    def _look_closer(self, error: PlatformError, pds: Server, did: Did, deadline: float) -> PlatformError:
         """An account taken down answers an app password like a wrong one; its public status tells them apart."""
         if not isinstance(error, CredentialsRejected):
             return error
+        deadline = min(deadline, time.monotonic() + STATUS_SECONDS)
         try:
-            answer = xrpc.query(self._egress, identity.pds, GET_REPO_STATUS, {"did": identity.did}, deadline=deadline)
+            answer = xrpc.query(self._egress, pds, GET_REPO_STATUS, {"did": did}, deadline=deadline)
             status = read_repo_status(answer.body) if answer.status == 200 else None
         except (PlatformError, Malformed):
             return error
         return AccountUnavailable(provider=error.provider) if status in _STATUSES_UNAVAILABLE else error
 
-    def _discard(self, pds: str, created: CreatedSession, deadline: float) -> None:
+    def _discard(self, server: Server, created: CreatedSession, deadline: float) -> None:
         try:
-            self.end(pds, created.refresh_token, deadline=deadline)
+            self.end(server, created.refresh_token, deadline=deadline)
         except PlatformError as exc:
-            log.warning("refused_session_not_ended", host=pds, cause=exc.code)
+            log.warning("refused_session_not_ended", host=server.origin, cause=exc.code)
 
 
 def read_created(answer: Response) -> CreatedSession:

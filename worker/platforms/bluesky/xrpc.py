@@ -1,44 +1,53 @@
-"""Calls to hosts of the AT Protocol: over the guarded way out, with our errors for everything that goes wrong there."""
+"""Calls to servers of the AT Protocol: over the guarded way out, with our errors for all that goes wrong on it.
+
+Every call takes a `deadline`, a `time.monotonic()` instant, and raises `PlatformError` when no answer comes. Any status
+is an answer.
+"""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from worker.egress import Egress, EgressError, Policy, Response
 from worker.platforms.bluesky.errors import from_egress
 
-# A PDS may stand on any port its document names; documents and sessions are a few kilobytes.
-PDS = Policy(any_port=True)
+# A PDS may stand on any port its document names.
+STRANGERS = Policy(any_port=True)
 OPERATORS = Policy(is_operators=True, any_port=True)
 
 
-def query(
-    egress: Egress, origin: str, method: str, params: Mapping[str, str], *, deadline: float, policy: Policy = PDS
-) -> Response:
-    """`GET /xrpc/<method>`. Raises `PlatformError` when no answer comes; any status is an answer."""
-    return fetch(egress, f"{origin}/xrpc/{method}?{urlencode(params)}", deadline=deadline, policy=policy)
+class Server(NamedTuple):
+    """Who is called: an origin such as `https://host` or `https://host:port`, and what the call may do."""
+
+    origin: str
+    policy: Policy = STRANGERS
+
+
+def query(egress: Egress, server: Server, method: str, params: Mapping[str, str], *, deadline: float) -> Response:
+    """`GET /xrpc/<method>`."""
+    return fetch(egress, f"{server.origin}/xrpc/{method}?{urlencode(params)}", server.policy, deadline=deadline)
 
 
 def procedure(
     egress: Egress,
-    origin: str,
+    server: Server,
     method: str,
-    body: Mapping[str, object] | None = None,
     *,
+    body: Mapping[str, object] | None = None,
     token: str | None = None,
     deadline: float,
 ) -> Response:
-    """`POST /xrpc/<method>` on a PDS. Raises `PlatformError` when no answer comes; any status is an answer."""
+    """`POST /xrpc/<method>`."""
     headers = {"authorization": f"Bearer {token}"} if token else None
+    url = f"{server.origin}/xrpc/{method}"
     try:
-        return egress.request(
-            "POST", f"{origin}/xrpc/{method}", json=body, headers=headers, deadline=deadline, policy=PDS
-        )
+        return egress.request("POST", url, json=body, headers=headers, deadline=deadline, policy=server.policy)
     except EgressError as exc:
-        raise from_egress(exc, is_strangers_host=True) from exc
+        raise from_egress(exc, is_strangers_host=not server.policy.is_operators) from exc
 
 
-def fetch(egress: Egress, url: str, *, deadline: float, policy: Policy) -> Response:
-    """`GET url`. Raises `PlatformError` when no answer comes; any status is an answer."""
+def fetch(egress: Egress, url: str, policy: Policy, *, deadline: float) -> Response:
+    """`GET url`."""
     try:
         return egress.request("GET", url, deadline=deadline, policy=policy)
     except EgressError as exc:
