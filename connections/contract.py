@@ -6,7 +6,7 @@ Everything here is data; deciding happens in `service`, rendering in `api_shim`.
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -68,8 +68,14 @@ class Temporality(StrEnum):
     UNKNOWN = "unknown"
 
 
+T = TypeVar("T")
+
+# A member that is left out of the rendered JSON when there is nothing to say; a plain `T | None` is rendered as null.
+Maybe = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
+
+
 class WireModel(BaseModel):
-    """Immutable; unset optional members are left out of the rendered JSON where the model says so."""
+    """Immutable, and indifferent to members of a later version."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -87,9 +93,9 @@ class ProviderError(WireModel):
     """What the platform answered, reduced to its status and error name: never its raw body."""
 
     provider: str
-    http_status: int | None = None
-    code: str | None = None
-    is_transient: bool | None = None
+    http_status: Maybe[int] = None
+    code: Maybe[str] = None
+    is_transient: Maybe[bool] = None
 
 
 class RetryState(StrEnum):
@@ -106,12 +112,12 @@ class RetryPolicy(WireModel):
     is_retriable: bool
     will_retry: bool
     retry_state: RetryState
-    next_run_at: Timestamp | None = None
+    next_run_at: Maybe[Timestamp] = None
     attempts_made: int
     max_attempts: int
     attempts_remaining: int
     manual_retry_allowed: bool
-    reason: str | None = None
+    reason: Maybe[str] = None
 
 
 class ErrorBody(WireModel):
@@ -120,15 +126,15 @@ class ErrorBody(WireModel):
     code: str
     normalized_code: str
     message: str
-    hint: str | None = None
-    next_action: NextAction | None = None
-    is_retriable: bool | None = None
-    error_source: ErrorSource | None = None
-    error_temporality: Temporality | None = None
-    provider_error: ProviderError | None = None
-    retry_policy: RetryPolicy | None = None
-    issues: list[Issue] | None = None
-    details: dict[str, Any] | None = None
+    hint: Maybe[str] = None
+    next_action: Maybe[NextAction] = None
+    is_retriable: Maybe[bool] = None
+    error_source: Maybe[ErrorSource] = None
+    error_temporality: Maybe[Temporality] = None
+    provider_error: Maybe[ProviderError] = None
+    retry_policy: Maybe[RetryPolicy] = None
+    issues: Maybe[list[Issue]] = None
+    details: Maybe[dict[str, Any]] = None
 
 
 class ErrorAnswer(WireModel):
