@@ -7,6 +7,7 @@ import ssl
 from typing import Any
 
 from celery import Celery
+from kombu import Exchange
 from kombu import Queue as KombuQueue
 
 from connections.messages import SWEEP, Queue
@@ -29,7 +30,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         # Celery leaves the certificate of a rediss:// broker unchecked unless told otherwise.
         **tls,
         # --- queues: all are consumed by every worker unless it is started with -Q.
-        "task_queues": [KombuQueue(queue.value) for queue in Queue],
+        # Each has its own exchange and key: sharing them would put every message into all three.
+        "task_queues": [KombuQueue(name, Exchange(name), routing_key=name) for name in map(str, Queue)],
         "task_default_queue": Queue.CONNECT.value,
         # A queue named by a stranger's message is a mistake, not a new queue.
         "task_create_missing_queues": False,

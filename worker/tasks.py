@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from celery.signals import setup_logging, worker_init, worker_shutdown
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown
 from kombu.exceptions import OperationalError
 
 from connections.errors import QueueUnavailable
@@ -39,6 +39,11 @@ def send(task_id: str, queue: Queue) -> None:
 
 
 @worker_init.connect
+def _build(**_: Any) -> None:
+    worker()
+
+
+@worker_ready.connect
 def _start(**_: Any) -> None:
     worker().heartbeat.start()
 

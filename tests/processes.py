@@ -1,0 +1,42 @@
+"""Processes of ours, started by tests and ended by their pid."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+GRACE_SECONDS = 30.0
+
+
+@contextlib.contextmanager
+def running(command: list[str], *, environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m …` with these settings; both streams go to `log`. Terminated at the end, killed if it stays."""
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def worker_command(*options: str) -> list[str]:
+    return ["celery", "-A", "worker.app", "worker", "--without-gossip", "--without-mingle", *options]
+
+
+def beat_command() -> list[str]:
+    return ["celery", "-A", "worker.app", "beat"]
