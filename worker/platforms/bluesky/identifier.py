@@ -121,6 +121,6 @@ def _domain_of(name: str) -> str:
 def _describe_foreign(name: str) -> str:
     """`"\\uff41lice.bsky.social" contains U+FF41 FULLWIDTH LATIN SMALL LETTER A.`"""
     culprit = next(character for character in name if not character.isascii())
-    shown = name[:MAX_SHOWN].encode("ascii", "backslashreplace").decode("ascii")[:MAX_SHOWN]
+    shown = name[:MAX_SHOWN].encode("unicode_escape").decode("ascii")[:MAX_SHOWN]
     label = unicodedata.name(culprit, "an unnamed character")
     return f'Handles have only the letters a to z, digits and hyphens; "{shown}" contains U+{ord(culprit):04X} {label}.'
