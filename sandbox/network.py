@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sandbox.accounts import Account, Accounts, plc_did
 from sandbox.clock import Clock
+from sandbox.compression import compressed
 from sandbox.dns import DnsServer, Zone
 from sandbox.host import Host, HostSettings
 from sandbox.ledger import Entry, Ledger
@@ -178,7 +179,7 @@ class Network:
             fault = self.faults.take(name, method, self._names(identifier)) if self.faults else None
             response = app(request) if fault is None else strike(fault, partial(app, request))
             self.ledger.record(Entry(self.clock.now(), name, method, identifier, response.status, request.address))
-            return response
+            return compressed(request, response)
 
         return handler
 
