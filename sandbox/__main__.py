@@ -89,14 +89,14 @@ async def run(arguments: argparse.Namespace) -> None:
 
 
 def _announce(where: dict[str, object], ready_file: Path | None) -> None:
-    line = json.dumps(where)
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    line = json.dumps(where) + "\n"
     if ready_file is not None:
         # Renamed into place, so that whoever waits for the file never reads half of it.
         partial = ready_file.with_name(f"{ready_file.name}.partial")
-        partial.write_text(line + "\n")
+        partial.write_text(line)
         partial.replace(ready_file)
+    sys.stdout.write(line)
+    sys.stdout.flush()
 
 
 async def _until_stopped(stop: asyncio.Event, parent_pid: int | None) -> None:

@@ -39,7 +39,7 @@ class Control:
         self._routes: dict[tuple[str, str], Callable[[Ask], Answer]] = {
             ("GET", "network"): self._describe,
             ("POST", "reset"): self._reset,
-            ("POST", "accounts"): self._create_account,
+            ("POST", "accounts"): self._create_accounts,
             ("GET", "accounts"): self._show_account,
             ("PATCH", "accounts"): self._change_account,
             ("POST", "faults"): self._order_fault,
@@ -76,8 +76,9 @@ class Control:
         self._network.reset()
         return {}
 
-    def _create_account(self, ask: Ask) -> Answer:
-        return self._account_json(self._network.create(NewAccount(**ask.body)))
+    def _create_accounts(self, ask: Ask) -> Answer:
+        created = [self._network.create(NewAccount(**wanted)) for wanted in ask.body]
+        return {"accounts": [self._account_json(account) for account in created]}
 
     def _show_account(self, ask: Ask) -> Answer:
         return self._account_json(self._account(ask.key))

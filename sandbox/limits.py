@@ -36,8 +36,7 @@ class RateLimitExceeded(XrpcError):
     """429, with the headers of the limit that was hit."""
 
     def __init__(self, headers: HeaderList) -> None:
-        super().__init__(429, "RateLimitExceeded", "Rate Limit Exceeded")
-        self.headers = headers
+        super().__init__(429, "RateLimitExceeded", "Rate Limit Exceeded", headers)
 
 
 @dataclass(slots=True)

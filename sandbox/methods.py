@@ -35,12 +35,17 @@ class Auth(Enum):
     """What a method wants in the Authorization header."""
 
     NONE = auto()
+    OPTIONAL = auto()
+    """Nothing here, but it can act for another service, so that its answers are private."""
     ANY_ACCESS = auto()
+    """An access token of any password."""
     FULL_ACCESS = auto()
+    """An access token of the main password."""
+    FULL_OR_TAKENDOWN = auto()
+    """As before, or that of a taken down account, whose owner may still leave."""
     REFRESH = auto()
     REFRESH_EVEN_EXPIRED = auto()
     ADMIN = auto()
-    ACCEPTED = auto()
 
 
 @dataclass(slots=True)
@@ -72,6 +77,7 @@ class Method:
 
 
 def create_session(host: Host, call: Call) -> Body:
+    """Log in by DID, handle or e-mail address. 401 for every refusal; 400 for a wrong e-mail code."""
     identifier, password = call.input["identifier"], call.input["password"]
     if len(password) > MAX_PASSWORD:
         raise auth_required("Password too long. Consider resetting your password.")
@@ -105,6 +111,7 @@ def _check_email_code(account: Account, given: str | None) -> None:
 
 
 def refresh_session(host: Host, call: Call) -> Body:
+    """Replace a refresh token. 401 AccountTakedown, 400 ExpiredToken once it is revoked."""
     account = _known(host, call.did)
     if account.taken_down:
         raise auth_required("Account has been taken down", "AccountTakedown")
@@ -115,11 +122,13 @@ def refresh_session(host: Host, call: Call) -> Body:
 
 
 def delete_session(host: Host, call: Call) -> Body:
+    """Revoke the refresh token sent, known or not."""
     host.tokens.revoke(call.token_id)
     return None
 
 
 def get_session(host: Host, call: Call) -> Body:
+    """Whose access token it is. 400 for an account taken down."""
     account = _known(host, call.did)
     if account.taken_down:
         raise _unknown_user(call.did)
@@ -156,6 +165,7 @@ def _description(host: Host, account: Account) -> dict[str, Any]:
 
 
 def create_account(host: Host, call: Call) -> Body:
+    """Create an account under a handle of this PDS, with its DID. 400 for anything taken or malformed."""
     handle = call.input["handle"].lower()
     if HANDLE.fullmatch(handle) is None:
         raise invalid_request(f"Invalid handle (got {json.dumps(call.input['handle'])}) at $.handle")
@@ -183,6 +193,7 @@ def create_account(host: Host, call: Call) -> Body:
 
 
 def create_app_password(host: Host, call: Call) -> Body:
+    """Add an app password. 500 for a name used before, as on the real PDS."""
     account = _known(host, call.did)
     if account.taken_down:
         raise auth_required("Account has been taken down", "AccountTakedown")
@@ -200,16 +211,19 @@ def create_app_password(host: Host, call: Call) -> Body:
 
 
 def deactivate_account(host: Host, call: Call) -> Body:
+    """Deactivate the token's account."""
     _known(host, call.did).deactivated = True
     return None
 
 
 def activate_account(host: Host, call: Call) -> Body:
+    """Activate the token's account."""
     _known(host, call.did).deactivated = False
     return None
 
 
 def describe_server(host: Host, _call: Call) -> Body:
+    """What this PDS is."""
     return {
         "did": host.did,
         "availableUserDomains": list(host.settings.handle_domains),
@@ -220,6 +234,7 @@ def describe_server(host: Host, _call: Call) -> Body:
 
 
 def resolve_handle(host: Host, call: Call) -> Body:
+    """The DID of an active account of this PDS. 400 for any other handle."""
     handle = call.request.parameter("handle")
     if handle is None or HANDLE.fullmatch(handle.lower()) is None:
         raise internal_error()
@@ -230,6 +245,7 @@ def resolve_handle(host: Host, call: Call) -> Body:
 
 
 def get_repo_status(host: Host, call: Call) -> Body:
+    """Whether an account is active, and why not. 400 RepoNotFound for an unknown DID."""
     did = call.request.parameter("did")
     if did is None or not did.startswith("did:"):
         raise internal_error()
@@ -242,6 +258,7 @@ def get_repo_status(host: Host, call: Call) -> Body:
 
 
 def get_profile(host: Host, call: Call) -> Body:
+    """The public profile of an active account. 400 for any other."""
     account = host.accounts.find(call.request.parameter("actor") or "")
     if account is None or account.status is not None:
         raise invalid_request("Profile not found")
@@ -252,6 +269,7 @@ def get_profile(host: Host, call: Call) -> Body:
 
 
 def update_subject_status(host: Host, call: Call) -> Body:
+    """Take an account down, which ends its sessions, or restore it."""
     subject, takedown = call.input["subject"], call.input.get("takedown")
     account = host.account(subject.get("did", ""))
     if account is not None and takedown is not None:
@@ -316,12 +334,12 @@ METHODS: Mapping[str, Method] = {
     GET_SESSION: Method(get_session, _in_token, Auth.ANY_ACCESS, "GET"),
     "com.atproto.server.describeServer": Method(describe_server, _nobody, verb="GET"),
     "com.atproto.server.createAccount": Method(
-        create_account, _in_body("handle"), Auth.ACCEPTED, schema=_NEW_ACCOUNT, limits=_create_account_buckets
+        create_account, _in_body("handle"), Auth.OPTIONAL, schema=_NEW_ACCOUNT, limits=_create_account_buckets
     ),
     "com.atproto.server.createAppPassword": Method(
         create_app_password, _in_token, Auth.FULL_ACCESS, schema=_NEW_APP_PASSWORD
     ),
-    "com.atproto.server.deactivateAccount": Method(deactivate_account, _in_token, Auth.FULL_ACCESS, schema={}),
+    "com.atproto.server.deactivateAccount": Method(deactivate_account, _in_token, Auth.FULL_OR_TAKENDOWN, schema={}),
     "com.atproto.server.activateAccount": Method(activate_account, _in_token, Auth.FULL_ACCESS),
     RESOLVE_HANDLE: Method(resolve_handle, _in_query("handle"), verb="GET"),
     GET_REPO_STATUS: Method(get_repo_status, _in_query("did"), verb="GET"),

@@ -14,8 +14,11 @@ _PREFIX = "/xrpc/"
 _METHODS_BY_PATH = {_PREFIX + nsid: (nsid, method) for nsid, method in METHODS.items()}
 _VARY = (b"Vary", b"Accept-Encoding")
 _AUTH_HEADERS: HeaderList = [(b"Cache-Control", b"private"), (b"Vary", b"Authorization, Accept-Encoding")]
-# These accept the token of a taken down account, so that its owner can still leave.
-_ALSO_TAKEN_DOWN = frozenset({"com.atproto.server.deactivateAccount"})
+_SCOPES = {
+    Auth.ANY_ACCESS: ANY_ACCESS,
+    Auth.FULL_ACCESS: FULL_ACCESS,
+    Auth.FULL_OR_TAKENDOWN: FULL_ACCESS | {Scope.TAKENDOWN},
+}
 
 
 class Pds:
@@ -37,7 +40,7 @@ class Pds:
     def __call__(self, request: Request) -> Response:
         found = _METHODS_BY_PATH.get(request.path)
         if found is not None and found[1].verb == request.method:
-            return self._call(found[0], found[1], request)
+            return self._call(found[1], request)
         if request.path == HEALTH:
             return json_response(200, {}, [_VARY])
         if request.path == WELL_KNOWN_DID:
@@ -48,19 +51,19 @@ class Pds:
             return self._forward(request)
         return _text(404, f"Cannot {request.method} {request.path}", b"text/html; charset=utf-8")
 
-    def _call(self, nsid: str, method: Method, request: Request) -> Response:
+    def _call(self, method: Method, request: Request) -> Response:
         headers: HeaderList = [_VARY]
         call = Call(request)
         try:
             if method.auth is not Auth.NONE:
                 headers = [*_AUTH_HEADERS]
-                self._authenticate(nsid, method.auth, call)
+                self._authenticate(method.auth, call)
             if method.verb == "POST":
                 call.input = read_input(request, method.schema)
             headers += self.host.limits.consume(method.buckets(call))
             body = method.run(self.host, call)
         except XrpcError as error:
-            response = error.response(headers + getattr(error, "headers", []))
+            response = error.response(headers)
         else:
             response = Response(200, b"", headers) if body is None else json_response(200, body, headers)
         if call.delay:
@@ -73,8 +76,8 @@ class Pds:
             return invalid_request("XRPC requests only supports GET and POST").response([_VARY])
         return auth_required(error="AuthMissing").response([*_AUTH_HEADERS])
 
-    def _authenticate(self, nsid: str, auth: Auth, call: Call) -> None:
-        if auth is Auth.ACCEPTED:
+    def _authenticate(self, auth: Auth, call: Call) -> None:
+        if auth is Auth.OPTIONAL:
             return
         if auth is Auth.ADMIN:
             require_admin(call.request, self.host.settings.admin_password)
@@ -84,10 +87,7 @@ class Pds:
             expired = auth is Auth.REFRESH_EVEN_EXPIRED
             call.did, call.token_id = self.host.tokens.check_refresh(token, allow_expired=expired)
             return
-        scopes = ANY_ACCESS if auth is Auth.ANY_ACCESS else FULL_ACCESS
-        if nsid in _ALSO_TAKEN_DOWN:
-            scopes |= {Scope.TAKENDOWN}
-        call.did = self.host.tokens.check_access(token, scopes)
+        call.did = self.host.tokens.check_access(token, _SCOPES[auth])
 
     def _well_known_did(self, hostname: str) -> Response:
         account = self.host.account(hostname)

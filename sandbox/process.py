@@ -5,7 +5,6 @@ import os
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -71,8 +70,7 @@ class SandboxProcess:
     @staticmethod
     def _first_line(process: "subprocess.Popen[str]") -> str:
         assert process.stdout is not None
-        deadline = time.monotonic() + _READY_SECONDS
-        readable, _, _ = select.select([process.stdout], [], [], deadline - time.monotonic())
+        readable, _, _ = select.select([process.stdout], [], [], _READY_SECONDS)
         line = process.stdout.readline() if readable else ""
         if not line:
             raise RuntimeError("the sandbox did not start; its error output says why")

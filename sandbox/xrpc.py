@@ -16,17 +16,19 @@ MAX_JSON_BYTES = 150 * 1024
 
 
 class XrpcError(Exception):
-    """An answer other than 200: status, `error` name and message."""
+    """An answer other than 200: status, `error` name, message, and headers of its own."""
 
-    def __init__(self, status: int, error: str, message: str) -> None:
+    def __init__(self, status: int, error: str, message: str, headers: HeaderList | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.error = error
         self.message = message
+        self.headers = headers or []
 
     def response(self, headers: HeaderList) -> Response:
-        """The answer, with the headers gathered until the error was raised."""
-        return json_response(self.status, {"error": self.error, "message": self.message}, headers)
+        """The answer: its own headers after those gathered until it was raised."""
+        body = {"error": self.error, "message": self.message}
+        return json_response(self.status, body, [*headers, *self.headers])
 
 
 def invalid_request(message: str, error: str = "InvalidRequest") -> XrpcError:
