@@ -1,0 +1,60 @@
+"""The ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api_shim import routes
+from api_shim.bootstrap import Shim, build_shim
+from api_shim.broker import Broker
+from api_shim.docs import add_docs
+from api_shim.errors import BugBarrier, add_error_handlers
+from api_shim.metrics import RequestMetrics
+from api_shim.openapi import API_VERSION, SUMMARY, TITLE
+from api_shim.queue import TaskQueue
+from api_shim.request_id import RequestIds
+from connections.service import ConnectService
+from connections.settings import Settings
+
+
+def create_app(
+    settings: Settings,
+    *,
+    service: ConnectService | None = None,
+    queue: TaskQueue | None = None,
+    broker: Broker | None = None,
+) -> FastAPI:
+    """The keyword arguments replace real parts. Raises `SettingsError` when settings or keys are missing or wrong."""
+    shim = build_shim(settings, service=service, queue=queue, broker=broker)
+    app = FastAPI(
+        title=TITLE,
+        summary=SUMMARY,
+        version=API_VERSION,
+        lifespan=_lifespan,
+        # Our own: rendered once, and with assets that need no internet.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        # A redirected POST loses its body in many clients; the address is right or it is not.
+        redirect_slashes=False,
+        # FastAPI would export exceptions with their texts and stack traces wherever OpenTelemetry is configured.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.state.shim = shim
+    add_error_handlers(app)
+    # The last one added is the outermost: every line below it has the request id, every answer is counted.
+    app.add_middleware(BugBarrier)
+    app.add_middleware(RequestMetrics, metrics=shim.metrics)
+    app.add_middleware(RequestIds)
+    for router in routes.ALL:
+        app.include_router(router)
+    add_docs(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    shim: Shim = app.state.shim
+    async with shim.running():
+        yield

@@ -1,0 +1,38 @@
+"""Reads a JSON body that is not longer than it may be."""
+
+import re
+
+from starlette.requests import ClientDisconnect, Request
+
+from connections.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+
+# RFC 6839: every media type that ends in +json is JSON. Parameters say nothing about JSON, which is always UTF-8.
+_JSON = re.compile(r"\s*application/(?:[\w.!#$&^-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+
+
+async def read_json(request: Request, *, max_bytes: int) -> bytes:
+    """The raw body. Raises `UnsupportedMediaType`, `PayloadTooLarge` or, when the caller hangs up, `BadRequest`.
+
+    A body without a Content-Type is read: nothing but JSON is understood here, so there is nothing to confuse it with.
+    """
+    if not _JSON.fullmatch(request.headers.get("content-type", "application/json")):
+        raise UnsupportedMediaType
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
+    if _announced_length(request) > max_bytes:
+        raise PayloadTooLarge
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise PayloadTooLarge
+    except ClientDisconnect as error:
+        raise BadRequest("The request ended before its body did.") from error
+    return bytes(body)
+
+
+def _announced_length(request: Request) -> int:
+    """0 when the body comes in chunks; servers refuse a Content-Length that is no number."""
+    length = request.headers.get("content-length", "0")
+    return int(length) if length.isdecimal() else 0

@@ -1,0 +1,109 @@
+"""The composition root: everything an API process holds, built once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api_shim.broker import Broker, RedisBroker
+from api_shim.metrics import Metrics
+from api_shim.queue import CeleryQueue, TaskQueue
+from api_shim.threads import Threads
+from api_shim.waiting import Waiting
+from connections.db import Database
+from connections.ids import new_id
+from connections.messages import reply_channel
+from connections.service import ConnectService
+from connections.settings import Settings
+from connections.vault import Sealer, ShimKeys, ensure_development_keys
+
+# Accepting is a transaction and a message, a few milliseconds each; more threads would only contend for the GIL.
+_ACCEPTING_THREADS = 16
+_READING_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Shim:
+    """The parts of one API process."""
+
+    id: str
+    settings: Settings
+    database: Database
+    service: ConnectService
+    queue: TaskQueue
+    broker: Broker
+    waiting: Waiting
+    metrics: Metrics
+    accepting: Threads
+    """Stores and sends. A frozen queue blocks these threads and no others."""
+    reading: Threads
+    """Looks things up."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keeps the background tasks going for the length of the block, then gives everything back."""
+        tasks = [
+            asyncio.create_task(self.waiting.run()),
+            asyncio.create_task(
+                self.broker.listen(
+                    reply_channel(self.id),
+                    on_message=lambda task_id: self.waiting.hint([task_id]),
+                    on_subscribed=self.waiting.hint_all,
+                )
+            ),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            self.accepting.close()
+            self.reading.close()
+            self.queue.close()
+            await self.broker.close()
+            self.database.close()
+
+
+def build_shim(
+    settings: Settings,
+    *,
+    service: ConnectService | None = None,
+    queue: TaskQueue | None = None,
+    broker: Broker | None = None,
+) -> Shim:
+    """The keyword arguments replace real parts. Raises `SettingsError` when settings or keys are missing or wrong."""
+    database = Database(settings.database, pool_size=_ACCEPTING_THREADS + _READING_THREADS)
+    service = service or ConnectService(database, _sealer(settings), settings)
+    reading = Threads("reading", size=_READING_THREADS)
+    waiting = Waiting(lambda task_ids: reading.run(service.finished, task_ids))
+    return Shim(
+        id=new_id("shim"),
+        settings=settings,
+        database=database,
+        service=service,
+        queue=queue or CeleryQueue(settings),
+        broker=broker or RedisBroker(settings.redis),
+        waiting=waiting,
+        metrics=Metrics(waiting.__len__),
+        accepting=Threads("accepting", size=_ACCEPTING_THREADS),
+        reading=reading,
+    )
+
+
+def _sealer(settings: Settings) -> Sealer:
+    ensure_development_keys(settings)
+    return Sealer(ShimKeys.load(settings.shim_keys_path, settings))
+
+
+async def _shim_of(request: Request) -> Shim:
+    shim: Shim = request.app.state.shim
+    return shim
+
+
+TheShim = Annotated[Shim, Depends(_shim_of)]
+"""The parameter of a route that needs the process's parts."""

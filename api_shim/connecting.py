@@ -1,0 +1,58 @@
+"""One connect call: store it, send it, wait for it."""
+
+import asyncio
+
+from api_shim.bootstrap import Shim
+from connections.errors import ServiceUnavailable
+from connections.ids import new_id
+from connections.intake import ConnectCommand
+from connections.repository.tasks import TaskRow
+from connections.service import Accepted, Caller
+
+
+async def connect(shim: Shim, caller: Caller, command: ConnectCommand, *, request_id: str, wait: float) -> TaskRow:
+    """The task, once it has ended or `wait` seconds are over.
+
+    Raises `ValidationFailed` when the profile is not to be determined, `QueueUnavailable` when the task is stored but
+    its message not sent, and `ServiceUnavailable`.
+    """
+    ends_at = asyncio.get_running_loop().time() + wait
+    task_id = new_id("ct")
+    with shim.waiting.register(task_id) as waiter:
+        accepted = await shim.accepting.run(
+            _accept_and_send, shim, caller, command, task_id=task_id, request_id=request_id, wait=wait
+        )
+        remaining = ends_at - asyncio.get_running_loop().time()
+        if accepted.is_new:
+            row = await waiter.wait(remaining)
+        else:
+            row = await shim.waiting.follow(accepted.task_id, remaining)
+    return row or await _stands(shim, caller, accepted.task_id)
+
+
+async def watch(shim: Shim, caller: Caller, task_id: str, *, wait: float) -> TaskRow:
+    """The task as it stands once it has ended or `wait` seconds are over. Raises `NotFound`."""
+    row = await shim.reading.run(shim.service.task, caller, task_id)
+    if row.status.is_final or wait == 0:
+        return row
+    return await shim.waiting.follow(task_id, wait) or await _stands(shim, caller, task_id)
+
+
+def _accept_and_send(
+    shim: Shim, caller: Caller, command: ConnectCommand, *, task_id: str, request_id: str, wait: float
+) -> Accepted:
+    accepted = shim.service.accept(caller, command, request_id=request_id, reply_to=shim.id, wait=wait, task_id=task_id)
+    if accepted.is_new:  # otherwise an identical request is in flight, and its message with it
+        shim.queue.send(accepted.task_id)
+    return accepted
+
+
+async def _stands(shim: Shim, caller: Caller, task_id: str) -> TaskRow:
+    """How the task stands now. It may have ended between the last look and this one."""
+    try:
+        return await shim.reading.run(shim.service.task, caller, task_id)
+    except ServiceUnavailable as error:
+        raise ServiceUnavailable(
+            "The service cannot reach its database right now. The task is stored and goes on.",
+            details={"task_id": task_id},
+        ) from error

@@ -1,0 +1,70 @@
+"""What Prometheus sees of this process."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+# Up to the longest wait a caller can ask for.
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 61.0)
+
+# Labels are never what a caller made up: their number would grow without end.
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_NO_ROUTE = "unmatched"
+
+
+class Metrics:
+    """A registry of its own, so that two apps in one process (tests) do not share their numbers."""
+
+    def __init__(self, waiting: Callable[[], float]) -> None:
+        """`waiting` tells how many callers wait at this moment."""
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "connector_http_requests", "Answered requests.", ("method", "route", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "connector_http_request_seconds",
+            "Time to the first byte of the answer, waiting for the outcome included.",
+            ("method", "route"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        Gauge(
+            "connector_waiting_callers", "Callers that wait for the outcome of a task.", registry=self._registry
+        ).set_function(waiting)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        method = method if method in _METHODS else "other"
+        self._requests.labels(method, route, status).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def render(self) -> bytes:
+        """The text format of Prometheus, `CONTENT_TYPE`."""
+        return generate_latest(self._registry)
+
+
+class RequestMetrics:
+    """ASGI middleware: counts answers by the template of their route, which has no ids in it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+
+        async def observe(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", _NO_ROUTE)
+                self._metrics.observe(scope["method"], route, message["status"], time.monotonic() - started)
+            await send(message)
+
+        await self._app(scope, receive, observe)

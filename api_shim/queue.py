@@ -1,0 +1,98 @@
+"""Sends tasks to the workers: the producing half of Celery, with nothing of the worker in it.
+
+Blocking, 0.5 to 0.8 ms when all is well; call it from a thread. Fails within about two seconds: the task is stored
+before, and the sweep sends what could not be sent.
+"""
+
+import ssl
+import time
+from typing import Any, Protocol
+
+from celery import Celery
+from kombu import Queue as KombuQueue
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from connections.errors import QueueUnavailable
+from connections.messages import CONNECT_ACCOUNT, Queue
+from connections.service import FIRST_SWEEP_SECONDS
+from connections.settings import Settings
+
+# While Redis hangs, every try costs a thread two seconds. After a failure nobody tries for this long, so that callers
+# in the hundreds learn of it together instead of one threadful after the other.
+_COOL_DOWN_SECONDS = 1.0
+
+
+class TaskQueue(Protocol):
+    """Where accepted tasks go."""
+
+    def send(self, task_id: str) -> None:
+        """Raises `QueueUnavailable`."""
+
+    def close(self) -> None: ...
+
+
+class CeleryQueue:
+    """One per process, used by its threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `SettingsError` when there is no Redis URL."""
+        # Not the current app: that name belongs to a worker, should one ever share the process.
+        self._app = Celery("connector-api", set_as_current=False)
+        self._app.conf.update(celery_settings(settings))
+        self._closed_until = 0.0
+
+    def send(self, task_id: str) -> None:
+        """Raises `QueueUnavailable` when Redis does not take the message: then the sweep will send it."""
+        if time.monotonic() < self._closed_until:
+            raise _unavailable(task_id)
+        try:
+            self._app.send_task(
+                CONNECT_ACCOUNT, args=[task_id], task_id=task_id, queue=Queue.CONNECT.value, ignore_result=True
+            )
+        except (KombuError, RedisError, OSError) as error:
+            self._closed_until = time.monotonic() + _COOL_DOWN_SECONDS
+            raise _unavailable(task_id) from error
+
+    def close(self) -> None:
+        self._app.close()
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    tls = {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}} if settings.redis.startswith("rediss://") else {}
+    return {
+        "broker_url": settings.redis,
+        # Celery leaves the certificate of a rediss:// broker unchecked unless told otherwise.
+        **tls,
+        "task_queues": [KombuQueue(Queue.CONNECT.value)],
+        # A misspelt queue is a mistake to hear of now, not a queue that nobody reads.
+        "task_create_missing_queues": False,
+        # JSON only, because pickle runs what it is sent.
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        # The outcome is in the table. A Redis result store would subscribe for each message, and turn 0.6 seconds
+        # without Redis into 19.
+        "result_backend": "disabled://",
+        "task_ignore_result": True,
+        # --- fail fast: somebody waits, and the sweep repeats better than a caller's thread could.
+        "task_publish_retry": False,
+        "broker_connection_max_retries": 0,
+        "broker_transport_options": {
+            # Without it a frozen Redis would hold the thread until it thaws.
+            "socket_timeout": 2,
+            "socket_connect_timeout": 1,
+            "socket_keepalive": True,
+            # kombu connects on its own account, and by default again and again.
+            "max_retries": 0,
+            "connect_retries_timeout": 2,
+        },
+        # No thread waits for another's connection: there are more of them than threads.
+        "broker_pool_limit": 32,
+        "broker_pool_acquire_timeout": 1,
+        # Half a millisecond for an event that nobody reads.
+        "task_send_sent_event": False,
+    }
+
+
+def _unavailable(task_id: str) -> QueueUnavailable:
+    return QueueUnavailable(details={"task_id": task_id}, retry_after=FIRST_SWEEP_SECONDS)

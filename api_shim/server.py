@@ -1,0 +1,95 @@
+"""Serves the app with uvicorn. ADR 0002 says why uvicorn."""
+
+import socket
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api_shim.app import create_app
+from api_shim.errors import error_answer
+from api_shim.request_id import HEADER
+from api_shim.waiting import Waiting
+from connections.errors import BadRequest
+from connections.ids import new_id
+from connections.settings import Settings
+
+# Most connects take less: who waits at a shutdown usually still gets the outcome.
+_GRACE_SECONDS = 5.0
+# Then everybody is answered that the task goes on. What has not been written by now never will be.
+_SHUTDOWN_SECONDS = 10
+
+_MAX_HEAD_BYTES = 64 * 1024
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Blocks until SIGTERM or SIGINT, then answers everybody who waits. Raises `SystemExit` when it cannot start."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=_Protocol,
+        ws="none",
+        lifespan="on",
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        # Logging is `connections.logs`'; a line per request would cost as much as the request.
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Nothing here asks who the client is, so no header needs to be believed.
+        proxy_headers=False,
+    )
+    server = _Server(config, app.state.shim.waiting)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(3)
+
+
+class _Server(uvicorn.Server):
+    """Sends waiting callers home in good time, instead of cutting them off at the end."""
+
+    def __init__(self, config: uvicorn.Config, waiting: Waiting) -> None:
+        super().__init__(config)
+        self._waiting = waiting
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._waiting.release_after(_GRACE_SECONDS)
+        await super().shutdown(sockets)
+
+
+class _Protocol(HttpToolsProtocol):
+    """Answers malformed HTTP in the contract's shape, and ends a request head that never ends."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_bytes: int | None = 0
+        """How much of an unfinished head has come; None when it is complete."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("The request's headers are too long.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._head_bytes = None
+
+    def send_400_response(self, msg: str) -> None:
+        request_id = new_id("req")
+        answer = error_answer(
+            BadRequest(msg).describe(), request_id, headers={HEADER: request_id, "Connection": "close"}
+        )
+        status = HTTPStatus(answer.status_code)
+        head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
+        self.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, status.phrase.encode(), head, answer.body))
+        self.transport.close()

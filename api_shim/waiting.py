@@ -1,0 +1,149 @@
+"""One place where all callers of this process wait for the outcomes of their tasks.
+
+The table is the truth. An announcement is only a hint to look at it now, so whoever can write to Redis can cause a
+query but never an outcome; and behind it stands a slow poll, so that a lost announcement costs a second, never the
+answer. Hints that come while a query runs share the next one.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+
+import structlog
+
+from connections.errors import ServiceUnavailable
+from connections.repository.tasks import TaskRow
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 1.0
+
+# One caller costs about 25 kB, so this many are a quarter of a gigabyte.
+_CAPACITY = 10_000
+
+_IDS_PER_QUERY = 500
+
+LookUp = Callable[[list[str]], Awaitable[list[TaskRow]]]
+
+
+class Waiter:
+    """One caller who waits for one task."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.since = loop.time()
+        self.outcome: asyncio.Future[TaskRow | None] = loop.create_future()
+
+    async def wait(self, seconds: float) -> TaskRow | None:
+        """The ended task; None when it has not ended within `seconds` or the service is shutting down."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                return await self.outcome
+        return None
+
+
+class Waiting:
+    """One per process; belongs to the event loop and must be touched from nowhere else."""
+
+    def __init__(self, look_up: LookUp, *, capacity: int = _CAPACITY) -> None:
+        """`look_up` finds those of the given tasks that have ended; it may raise `ServiceUnavailable`."""
+        self._look_up = look_up
+        self._capacity = capacity
+        self._waiters: dict[str, set[Waiter]] = {}
+        self._count = 0
+        self._hints: set[str] = set()
+        self._hinted = asyncio.Event()
+        self._is_released = False
+
+    def __len__(self) -> int:
+        """How many callers are waiting."""
+        return self._count
+
+    @contextmanager
+    def register(self, task_id: str) -> Iterator[Waiter]:
+        """Listens for the task from here on, so register before its message is sent.
+
+        Raises `ServiceUnavailable` when there is no room for another caller.
+        """
+        if self._count >= self._capacity:
+            raise ServiceUnavailable("Too many callers are waiting. Nothing was stored; try again.")
+        waiter = Waiter(asyncio.get_running_loop())
+        if self._is_released:
+            waiter.outcome.set_result(None)
+        waiters = self._waiters.setdefault(task_id, set())
+        waiters.add(waiter)
+        self._count += 1
+        try:
+            yield waiter
+        finally:
+            self._count -= 1
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiters.pop(task_id, None)
+
+    async def follow(self, task_id: str, seconds: float) -> TaskRow | None:
+        """Waits for a task that was sent earlier, so its announcement may have gone by: looks at once."""
+        with self.register(task_id) as waiter:
+            self.hint([task_id])
+            return await waiter.wait(seconds)
+
+    def hint(self, task_ids: Iterable[str]) -> None:
+        """Says that these tasks may have ended. Those for which nobody waits here are ignored."""
+        self._hints.update(task_id for task_id in task_ids if task_id in self._waiters)
+        if self._hints:
+            self._hinted.set()
+
+    def hint_all(self) -> None:
+        """Says that announcements may have been missed."""
+        self.hint(list(self._waiters))
+
+    def release_after(self, grace: float) -> None:
+        """Shutting down: who still waits in `grace` seconds is answered as if their wait were over."""
+        asyncio.get_running_loop().call_later(grace, self._release)
+
+    async def run(self) -> None:
+        """Settles waiters, for ever."""
+        loop = asyncio.get_running_loop()
+        next_poll = loop.time() + POLL_SECONDS
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(next_poll):
+                    await self._hinted.wait()
+            self._hinted.clear()
+            task_ids, self._hints = self._hints, set()
+            if (now := loop.time()) >= next_poll:
+                task_ids |= self._waiting_since(now - POLL_SECONDS)
+                next_poll = now + POLL_SECONDS
+            rest = iter(task_ids & self._waiters.keys())  # some have left since
+            while batch := list(islice(rest, _IDS_PER_QUERY)):
+                await self._settle(batch)
+
+    def _waiting_since(self, moment: float) -> set[str]:
+        return {
+            task_id for task_id, waiters in self._waiters.items() if any(waiter.since <= moment for waiter in waiters)
+        }
+
+    async def _settle(self, task_ids: list[str]) -> None:
+        lookup = asyncio.ensure_future(self._look_up(task_ids))
+        await asyncio.wait([lookup])
+        match lookup.exception():
+            case None:
+                for row in lookup.result():
+                    for waiter in self._unanswered(row.id):
+                        waiter.outcome.set_result(row)
+            case ServiceUnavailable():
+                log.warning("outcomes_not_read", tasks=len(task_ids))  # the next poll asks again
+            case bug:
+                # Not swallowed and not the end of the loop: each caller's own request fails with it.
+                for task_id in task_ids:
+                    for waiter in self._unanswered(task_id):
+                        waiter.outcome.set_exception(bug)
+
+    def _unanswered(self, task_id: str) -> list[Waiter]:
+        return [waiter for waiter in self._waiters.get(task_id, ()) if not waiter.outcome.done()]
+
+    def _release(self) -> None:
+        self._is_released = True
+        for task_id in self._waiters:
+            for waiter in self._unanswered(task_id):
+                waiter.outcome.set_result(None)
