@@ -1,0 +1,37 @@
+"""A worker and beat in this process, without the banners and options of Celery's own command line."""
+
+import os
+import socket
+
+from connections.logs import configure_logging
+from connections.settings import load_settings
+
+
+def run_worker(threads: int | None, queues: str | None) -> None:
+    """Consumes until SIGTERM, then finishes what it has begun. Raises `SettingsError` when something is missing."""
+    settings = load_settings()
+    from worker.app import app
+    from worker.tasks import worker
+
+    configure_logging(settings, "worker")
+    worker()  # built here rather than in Celery's signal, which would log a wrong setting and go on
+    process = app.Worker(
+        hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
+        concurrency=threads or settings.worker_threads,
+        queues=queues,
+        quiet=True,
+        # Workers know each other through the tables only; asking around costs a second at the start.
+        without_gossip=True,
+        without_mingle=True,
+    )
+    process.start()
+    raise SystemExit(process.exitcode)
+
+
+def run_beat() -> None:
+    """Ticks until SIGTERM. Raises `SettingsError` when something is missing."""
+    settings = load_settings()
+    from worker.app import app
+
+    configure_logging(settings, "beat")
+    app.Beat(quiet=True).run()

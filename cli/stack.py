@@ -1,0 +1,87 @@
+"""What runs together: API, workers, beat, and an embedded Valkey where there is no other."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from cli.ports import LOOPBACK, require_free
+from cli.printer import OWN_NAME, Printer
+from cli.supervisor import Command, Supervisor
+from cli.tables import migrate_tables, open_database
+from cli.valkey import EmbeddedValkey
+from connections.settings import Settings
+from connections.vault import ensure_development_keys
+
+_START_SECONDS = 60.0
+# Longer than an attempt and its settling, and than the longest wait of a caller.
+_FINISH_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Where the API listens, and how many worker processes there are."""
+
+    host: str
+    port: int
+    workers: int
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the API."""
+        host = LOOPBACK if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104  compared, not listened on
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def prepare(settings: Settings, shape: Shape) -> None:
+    """Makes tables and keys in development; production must have them. Raises `CommandFailed` or `SettingsError`."""
+    require_free(shape.host, shape.port)
+    if settings.is_production:
+        with open_database(settings):
+            return
+    migrate_tables(settings)
+    ensure_development_keys(settings)
+
+
+def up(settings: Settings, shape: Shape) -> int:
+    """Runs everything until it is told to stop. Returns the exit status."""
+    prepare(settings, shape)
+    return asyncio.run(_up(settings, shape))
+
+
+async def _up(settings: Settings, shape: Shape) -> int:
+    printer = Printer()
+    async with Supervisor(printer) as supervisor:
+        await start(supervisor, settings, shape, {})
+        printer.line(OWN_NAME, f"ready at {shape.url}")
+        await supervisor.wait()
+    return supervisor.exit_status
+
+
+async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: Mapping[str, str]) -> None:
+    """Starts everything and returns when it is ready. `env` are further variables for the processes."""
+    if not settings.redis_url:
+        settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        valkey = EmbeddedValkey(settings.var_dir)
+        env = {**env, "CONNECTOR_REDIS_URL": valkey.url}
+        await supervisor.start(valkey.command)
+        await supervisor.wait_until(valkey.answers, what="Valkey", seconds=_START_SECONDS)
+    names = ["worker"] if shape.workers == 1 else [f"worker-{number}" for number in range(1, shape.workers + 1)]
+    await supervisor.start(*(_part(name, ["worker"], env) for name in names))
+    await supervisor.start(_part("beat", ["beat"], env))
+    await supervisor.start(_part("api", ["api", "--host", shape.host, "--port", str(shape.port)], env))
+    async with httpx.AsyncClient(base_url=shape.url, trust_env=False, timeout=5.0) as client:
+
+        async def is_ready() -> bool:
+            try:
+                return (await client.get("/readyz")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await supervisor.wait_until(is_ready, what="the API to be ready", seconds=_START_SECONDS)
+
+
+def _part(name: str, arguments: list[str], env: Mapping[str, str]) -> Command:
+    return Command(name, [sys.executable, "-m", "cli", *arguments], env=env, grace=_FINISH_SECONDS)

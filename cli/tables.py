@@ -1,0 +1,44 @@
+"""The database as commands open it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from cli.failures import CommandFailed
+from connections import migrate
+from connections.db import Database
+from connections.repository import workspaces
+from connections.settings import Settings
+
+
+def migrate_tables(settings: Settings) -> None:
+    """Brings the tables up to date; the embedded database is created where there is none."""
+    if not settings.database_url:
+        settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    migrate.upgrade(settings.database)
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """Raises `CommandFailed` unless the tables are up to date."""
+    if not settings.database_url and not settings.var_dir.is_dir():
+        raise _NOT_MIGRATED
+    database = Database(settings.database, pool_size=1)
+    try:
+        if not migrate.is_current(database):
+            raise _NOT_MIGRATED
+        yield database
+    finally:
+        database.close()
+
+
+def workspace_id_of(connection: Connection, workspace: str) -> str:
+    """`workspace` is an id or a name. Raises `CommandFailed` when there is none."""
+    workspace_id = workspaces.find_workspace(connection, workspace)
+    if workspace_id is None:
+        raise CommandFailed(f"there is no workspace {workspace!r}; `connector workspace create` makes one")
+    return workspace_id
+
+
+_NOT_MIGRATED = CommandFailed("the database is not up to date; run `connector migrate` first")
