@@ -166,7 +166,7 @@ class Control:
         return account
 
     def _account_json(self, account: Account) -> Answer:
-        live = [token for host in self._network.hosts.values() for token in host.tokens.live(account.did)]
+        live = self._network.hosts[account.host].tokens.live(account.did)
         shown = asdict(account)
         shown["app_passwords"] = [known.password for known in account.app_passwords.values()]
         shown["refresh_tokens"] = [

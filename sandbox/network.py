@@ -96,6 +96,7 @@ class Network:
         if settings.entryway_port is not None:
             await self._start_host(ENTRYWAY, settings.entryway_port, entryway=True)
         await self._dns.start(settings.dns_port)
+        self._share_tokens()
         self._create_first_accounts()
 
     async def close(self) -> None:
@@ -115,6 +116,7 @@ class Network:
             host.tokens = Tokens(self.clock, host.did)
             host.limits = self._new_limits()
             host.settings = self._host_settings()
+        self._share_tokens()
         self._create_first_accounts()
 
     def create(self, new: NewAccount) -> Account:
@@ -137,6 +139,13 @@ class Network:
         self.zone.put(f"_atproto.{handle}", {"TXT": [f'"did={account.did}"']})
         self.zone.put(handle, {"A": [LOOPBACK]})
         return account
+
+    def _share_tokens(self) -> None:
+        """An entryway and its PDSes honour each other's tokens; PDSes on their own do not."""
+        entryway = self.hosts.get(ENTRYWAY)
+        if entryway is not None:
+            for host in self.hosts.values():
+                host.tokens = entryway.tokens
 
     def _create_first_accounts(self) -> None:
         for new in self.settings.accounts:

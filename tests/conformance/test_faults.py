@@ -161,6 +161,9 @@ def test_an_entryway_speaks_for_every_pds(sandbox: SandboxProcess) -> None:
     with PdsClient(sandbox.hosts["entryway"], "admin-pass") as entryway:
         session = entryway.login(bob.handle, bob.app_password).json()
     assert session["didDoc"]["service"][0]["serviceEndpoint"] == sandbox.hosts["pds2"]
+    with PdsClient(sandbox.hosts["pds2"], "admin-pass") as home:
+        assert home.post(DELETE_SESSION, token=session["refreshJwt"]).status_code == 200
+    assert sandbox.control.open_sessions(bob.did) == 0
     with PdsClient(sandbox.pds_url, "admin-pass") as stranger:
         assert stranger.login(bob.handle, bob.app_password).status_code == 401
 
