@@ -76,6 +76,7 @@ class FakeNetwork(httpcore.NetworkBackend):
     server_names: list[str | None] = field(default_factory=list)
     requests: list[Asked] = field(default_factory=list)
     unreachable: set[str] = field(default_factory=set)
+    refuses_tls: bool = False
 
     def connect_tcp(
         self,
@@ -124,6 +125,8 @@ class FakeStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
+        if self._network.refuses_tls:
+            raise httpcore.ConnectError("certificate verify failed")
         self._network.server_names.append(server_hostname)
         return self
 
