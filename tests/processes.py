@@ -35,12 +35,12 @@ def running(command: list[str], *, environment: Mapping[str, str], log: Path) ->
 
 
 def worker_command(*options: str) -> list[str]:
-    return ["celery", "-A", "worker.app", "worker", "--without-gossip", "--without-mingle", *options]
+    return ["cli", "worker", *options]
 
 
 def beat_command() -> list[str]:
-    return ["celery", "-A", "worker.app", "beat"]
+    return ["cli", "beat"]
 
 
 def api_command(port: int) -> list[str]:
-    return ["cli.main", "api", "--port", str(port)]
+    return ["cli", "api", "--port", str(port)]

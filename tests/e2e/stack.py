@@ -1,6 +1,7 @@
 """The whole service as processes: API, worker, beat, on real servers and a real or imitated Bluesky."""
 
 import contextlib
+import http.client
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,13 +77,15 @@ def running_service(
         service = Service(f"http://127.0.0.1:{port}", Database(database_url), pids, log)
         processes.callback(service.close)
         wait_until(lambda: valkey.client().exists(WORKER_ALIVE_KEY), what="a worker")
-        wait_until(lambda: is_ready(service.url), what="the API to be ready")
+        wait_until(lambda: is_ready(port), what="the API to be ready")
         yield service
 
 
-def is_ready(url: str) -> bool:
-    with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+def is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.suppress(OSError), contextlib.closing(connection):
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
     return False
 
 
