@@ -2,6 +2,9 @@
 
 import os
 import socket
+import warnings
+
+from celery.exceptions import SecurityWarning
 
 from connections.logs import configure_logging
 from connections.settings import load_settings
@@ -14,6 +17,8 @@ def run_worker(threads: int | None, queues: str | None) -> None:
     from worker.tasks import worker
 
     configure_logging(settings, "worker")
+    # Celery warns of root because pickled messages could run anything; this app takes JSON only.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     worker()  # built here rather than in Celery's signal, which would log a wrong setting and go on
     process = app.Worker(
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",

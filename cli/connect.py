@@ -31,5 +31,11 @@ def connect(
 
 
 def _app_password() -> str:
+    from cli.failures import CommandFailed
+
     given = os.environ.get("CONNECTOR_APP_PASSWORD")
-    return given or str(typer.prompt("App password", hide_input=True, err=True))
+    if given:
+        return given
+    if not sys.stdin.isatty():
+        raise CommandFailed("give the app password as CONNECTOR_APP_PASSWORD, or on stdin with --password-stdin")
+    return str(typer.prompt("App password", hide_input=True, err=True))

@@ -19,6 +19,8 @@ class Printer:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self.has_colours = wants_colours(self._stream)
+        # A terminal shows `^C` where it was typed, in front of our next line.
+        self._clear = "\r\x1b[K" if self._stream.isatty() else ""
         self._palette = cycle(_PALETTE)
         self._colours = {OWN_NAME: _GREY}
 
@@ -32,7 +34,7 @@ class Printer:
     def plain(self, text: str) -> None:
         """Writes text as it is, so that it can be copied."""
         try:
-            self._stream.write(text + "\n")
+            self._stream.write(f"{self._clear}{text}\n")
             self._stream.flush()
         except OSError:
             # The terminal or the pipe is gone. What runs must still be stopped in order, unseen.

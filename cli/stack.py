@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from cli.ports import LOOPBACK, require_free
 from cli.printer import OWN_NAME, Printer
 from cli.supervisor import Command, Supervisor
 from cli.tables import migrate_tables, open_database
 from cli.valkey import EmbeddedValkey
+from connections.messages import WORKER_ALIVE_KEY
 from connections.settings import Settings
 from connections.vault import ensure_development_keys
 
@@ -72,7 +75,25 @@ async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: M
     await supervisor.start(*(_part(name, ["worker"], env) for name in names))
     await supervisor.start(_part("beat", ["beat"], env))
     await supervisor.start(_part("api", ["api", "--host", shape.host, "--port", str(shape.port)], env))
-    async with httpx.AsyncClient(base_url=shape.url, trust_env=False, timeout=5.0) as client:
+    # In this order, because the API complains in its log about every probe it has to refuse.
+    await _until_worker_lives(supervisor, env.get("CONNECTOR_REDIS_URL") or settings.redis)
+    await _until_ready(supervisor, shape.url)
+
+
+async def _until_worker_lives(supervisor: Supervisor, redis_url: str) -> None:
+    async with Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=2) as redis:
+
+        async def worker_lives() -> bool:
+            try:
+                return bool(await redis.exists(WORKER_ALIVE_KEY))
+            except RedisError:
+                return False
+
+        await supervisor.wait_until(worker_lives, what="a worker", seconds=_START_SECONDS)
+
+
+async def _until_ready(supervisor: Supervisor, url: str) -> None:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5.0) as client:
 
         async def is_ready() -> bool:
             try:

@@ -65,6 +65,7 @@ class Supervisor:
         while self._children:
             await asyncio.gather(*(self._stop(child) for child in self._children[-1]))
             self._children.pop()
+        self._say("stopped")
         return kind is Stopping
 
     async def start(self, *commands: Command) -> None:

@@ -42,6 +42,7 @@ class EmbeddedValkey:
             name="valkey",
             argv=[_executable(), "-"],
             stdin="".join(f"{name} {value}\n" for name, value in settings.items()),
+            quiet=True,
         )
 
     async def answers(self) -> bool:

@@ -2,8 +2,8 @@
 
 from connections.contract import Account, ErrorAnswer, NextAction
 
-NEXT_STEPS = {
-    NextAction.FIX_REQUEST: "correct that and try again",
+# Where the request is at fault, the message says what to change.
+_NEXT_STEPS = {
     NextAction.WAIT_AND_RETRY: "wait a little and try again",
     NextAction.RECONNECT_ACCOUNT: "check handle and app password, or make a new app password, and try again",
     NextAction.CONTACT_SUPPORT: "ask whoever runs this service, and name the request",
@@ -26,7 +26,7 @@ def error_lines(answer: ErrorAnswer) -> list[str]:
         *_table(
             {
                 "hint": error.hint,
-                "next": NEXT_STEPS[error.next_action] if error.next_action else None,
+                "next": _NEXT_STEPS.get(error.next_action) if error.next_action else None,
                 "code": error.code,
                 "request": answer.request_id,
             }
