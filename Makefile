@@ -1,0 +1,82 @@
+# The same few targets for people and for CI. `make run` starts everything, `make test` tests everything.
+#
+# PYTHON picks another interpreter, which gets a virtual environment of its own: PYTHON=python3.13 make test
+# ARGS is passed on: make test ARGS="tests/unit -x"
+
+PYTHON ?= python3
+ARGS ?=
+
+ifeq ($(origin PYTHON),file)
+VENV := .venv
+else
+VENV := .venv-$(notdir $(PYTHON))
+endif
+BIN := $(VENV)/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help:
+	@echo "make run      start everything on PORT (8000), with WORKERS (1) workers and a sandbox of Bluesky"
+	@echo "make test     run all tests"
+	@echo "make check    lint, types, imports and tests"
+	@echo "make bench    measure a connect beside its upstream"
+	@echo "make lock     write the lock files from pyproject.toml (ARGS=--upgrade for newer versions)"
+	@echo "make clean    remove caches and virtual environments; var/ stays"
+
+.PHONY: run
+run: $(VENV)/.runtime
+	@exec $(BIN)/connector demo $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+.PHONY: check
+check: lint types imports test
+
+.PHONY: bench
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench.connect $(ARGS)
+
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --quiet $(ARGS)
+
+.PHONY: lock
+lock: $(VENV)/.dev
+	$(COMPILE) --group checkout --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+.PHONY: clean
+clean:
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The packages of the lock, then this checkout on top. Again only when one of these files has changed.
+$(VENV)/.runtime: requirements.lock pyproject.toml
+	@$(call install,requirements.lock)
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml
+	@$(call install,requirements-dev.lock)
+
+define install
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=python3.13 make")'
+echo "Installing the packages of $(1) into $(VENV) …"
+test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(BIN)/python -m pip install --quiet --require-hashes --requirement $(1)
+$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+touch $@
+endef
