@@ -29,7 +29,7 @@ class Bluesky:
         self._allows_test = settings.dev_pds_url is not None
         self._egress = egress or _egress(settings)
         # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
-        self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="well-known")
+        self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="handle-dns")
         self._handles = Handles(self._egress, settings, self._executor)
         self._identities = Identities(self._handles, Documents(self._egress, settings))
         self._sessions = Sessions(self._egress)

@@ -38,8 +38,10 @@ from worker.platforms.bluesky.xrpc import Server
 
 log = structlog.get_logger()
 
-# Seconds kept back from the login, so that a session we refuse can still be ended within the deadline.
+# Kept back from the login, so that a session we refuse can still be ended within the deadline: so many seconds, or this
+# share of a short deadline.
 CLEAN_UP_SECONDS = 1.0
+CLEAN_UP_SHARE = 0.25
 
 # Seconds for a second look at a rejection: worth a moment, not the whole attempt.
 STATUS_SECONDS = 3.0
@@ -108,7 +110,8 @@ class Sessions:
 
     def _log_in(self, server: Server, identifier: str, password: AppPassword, deadline: float) -> Response:
         body = {"identifier": identifier, "password": password.secret}
-        return xrpc.procedure(self._egress, server, CREATE_SESSION, body=body, deadline=deadline - CLEAN_UP_SECONDS)
+        reserve = min(CLEAN_UP_SECONDS, CLEAN_UP_SHARE * (deadline - time.monotonic()))
+        return xrpc.procedure(self._egress, server, CREATE_SESSION, body=body, deadline=deadline - reserve)
 
     def _look_closer(self, error: PlatformError, pds: Server, did: Did, deadline: float) -> PlatformError:
         """An account taken down answers an app password like a wrong one; its public status tells them apart."""

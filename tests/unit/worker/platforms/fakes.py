@@ -2,6 +2,8 @@
 
 import json
 import ssl
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,12 +47,16 @@ Handler = Callable[[Asked], bytes]
 
 
 class FakeResolver:
-    """Names as a table. A name mapped to an exception raises it; an unknown one does not exist."""
+    """Names as a table. A name mapped to an exception raises it; an unknown one does not exist.
+
+    While `may_tell` is cleared, TXT records are kept back."""
 
     def __init__(self) -> None:
         self.hosts: dict[str, Sequence[str] | Exception] = {}
         self.records: dict[str, Sequence[bytes] | Exception] = {}
         self.asked: list[str] = []
+        self.may_tell = threading.Event()
+        self.may_tell.set()
 
     def addresses(self, host: str, *, deadline: float) -> tuple[str, ...]:
         self.asked.append(host)
@@ -61,6 +67,7 @@ class FakeResolver:
 
     def texts(self, name: str, *, deadline: float) -> tuple[bytes, ...]:
         self.asked.append(name)
+        self.may_tell.wait(deadline - time.monotonic())
         found = self.records.get(name, ())
         if isinstance(found, Exception):
             raise found

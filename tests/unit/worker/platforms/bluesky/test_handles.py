@@ -18,7 +18,7 @@ from tests.unit.worker.platforms.bluesky.conftest import (
     session,
     token,
 )
-from tests.unit.worker.platforms.fakes import PUBLIC, answer, refusal
+from tests.unit.worker.platforms.fakes import PUBLIC, Asked, answer, refusal
 from worker.egress import ConnectFailed, NameUnavailable
 from worker.platforms.bluesky.handles import dids_in
 
@@ -32,8 +32,27 @@ def site(text: str, status: int = 200) -> bytes:
 
 
 class TestOwnDomain:
-    def test_the_dns_wins_a_conflict(self, world: World) -> None:
-        world.reply(SITE, site(OTHER_DID))
+    def test_a_quick_dns_spares_the_site(self, world: World) -> None:
+        assert world.connect().external_id == DID
+        assert HANDLE not in world.resolver.asked
+
+    def test_a_slow_dns_is_overtaken_and_still_wins_the_conflict(self, world: World) -> None:
+        def tell(_: Asked) -> bytes:
+            world.resolver.may_tell.set()
+            return site(OTHER_DID)
+
+        world.resolver.may_tell.clear()
+        world.network.handlers[SITE] = tell
+        assert world.connect().external_id == DID
+        assert HANDLE in world.resolver.asked
+
+    def test_a_slow_dns_makes_up_for_trouble_at_the_site(self, world: World) -> None:
+        def tell(_: Asked) -> bytes:
+            world.resolver.may_tell.set()
+            return site("busy", 503)
+
+        world.resolver.may_tell.clear()
+        world.network.handlers[SITE] = tell
         assert world.connect().external_id == DID
 
     def test_the_site_answers_where_the_dns_has_no_record(self, world: World) -> None:
