@@ -9,7 +9,7 @@ ARGS ?=
 ifeq ($(origin PYTHON),file)
 VENV := .venv
 else
-VENV := .venv-$(notdir $(PYTHON))
+VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 endif
 BIN := $(VENV)/bin
 
