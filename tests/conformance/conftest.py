@@ -3,7 +3,6 @@
 import base64
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import pytest
 
 from sandbox.process import SandboxProcess
 from tests.e2e.network.pds_client import PdsAccount, PdsClient
-from tests.e2e.network.real import RealNetwork, node_available
+from tests.e2e.network.real import RealNetwork, require_node
 
 NETWORKS = ["sandbox", pytest.param("real", marks=pytest.mark.real_network)]
 
@@ -56,11 +55,7 @@ def _sandbox(*arguments: str) -> Iterator[NetworkUnderTest]:
 
 @contextmanager
 def _real(*, limited: bool) -> Iterator[NetworkUnderTest]:
-    if not node_available():
-        reason = "NOT COMPARED WITH A REAL PDS: node 20 or newer and npm are not on the PATH"
-        if os.environ.get("CONNECTOR_REQUIRE_REAL_NETWORK"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require_node()
     with RealNetwork(rate_limits=limited, did_doc=limited) as real:
         yield NetworkUnderTest("real", real.pds, real.pds_url, real.plc_url, real.tombstone, real.set_endpoint)
 

@@ -8,6 +8,7 @@ import pytest
 from connections.migrate import upgrade
 from sandbox.client import SandboxAccount
 from sandbox.process import SandboxProcess
+from tests.e2e.network.real import RealNetwork, require_node
 from tests.e2e.stack import Service, running_service
 from tests.factories import Tenant
 from tests.servers import Postgres, Valkey, running_valkey
@@ -44,6 +45,26 @@ def postgres_service(
     with (
         running_valkey(directory) as valkey,  # its own: two services on one Redis would take each other's messages
         running_service(directory, postgres.create("e2e", template="migrated"), valkey, sandbox) as service,
+    ):
+        yield service
+
+
+@pytest.fixture(scope="session")
+def real_network() -> Iterator[RealNetwork]:
+    require_node()
+    with RealNetwork() as network:
+        yield network
+
+
+@pytest.fixture(scope="session")
+def service_on_real_network(
+    tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, real_network: RealNetwork
+) -> Iterator[Service]:
+    directory = tmp_path_factory.mktemp("service_on_real_network")
+    database_url = postgres.create("real_network", template="migrated")
+    with (
+        running_valkey(directory) as valkey,
+        running_service(directory, database_url, valkey, real_network) as service,
     ):
         yield service
 

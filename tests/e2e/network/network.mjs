@@ -2,7 +2,8 @@
 //
 // Prints one JSON line when ready: {"pds": url, "plc": url, "admin_password": text, "version": text}.
 // Then every line on stdin is a command on a DID document, signed with the PDS's rotation key, and answered with one
-// JSON line: {"tombstone": did} or {"set_endpoint": did, "endpoint": text} -> {"ok": true} or {"error": text}.
+// JSON line: {"tombstone": did} or {"set_endpoint": did, "endpoint": text} -> {"ok": true} or {"error": text}. The command
+// {"open_sessions": did} is answered with {"open_sessions": how many sessions of the account can still be refreshed}.
 // Ends on SIGTERM, on SIGINT, and when stdin closes, so that it never outlives the test run that started it.
 //
 // REAL_PDS_PORT and REAL_PLC_PORT choose the ports (default: free ones);
@@ -43,13 +44,22 @@ process.on('SIGINT', stop)
 
 async function perform(command) {
   const { plcClient, plcRotationKey } = network.pds.ctx
-  if (command.tombstone) return plcClient.tombstone(command.tombstone, plcRotationKey)
+  if (command.tombstone) {
+    await plcClient.tombstone(command.tombstone, plcRotationKey)
+    return { ok: true }
+  }
   if (command.set_endpoint) {
     // Not updatePds, which would put https:// before what is no web address; the directory takes anything.
-    return plcClient.updateData(command.set_endpoint, plcRotationKey, (last) => ({
+    await plcClient.updateData(command.set_endpoint, plcRotationKey, (last) => ({
       ...last,
       services: { ...last.services, atproto_pds: { ...last.services.atproto_pds, endpoint: command.endpoint } },
     }))
+    return { ok: true }
+  }
+  if (command.open_sessions) {
+    const { db } = network.pds.ctx.accountManager.db
+    const tokens = db.selectFrom('refresh_token').where('did', '=', command.open_sessions).where('nextId', 'is', null)
+    return { open_sessions: (await tokens.selectAll().execute()).length }
   }
   throw new Error('unknown command')
 }
@@ -58,10 +68,7 @@ const answer = (line) => process.stdout.write(`${JSON.stringify(line)}\n`)
 const commands = createInterface({ input: process.stdin })
 commands.on('close', stop)
 commands.on('line', (line) =>
-  perform(JSON.parse(line)).then(
-    () => answer({ ok: true }),
-    (error) => answer({ error: String(error.message) }),
-  ),
+  perform(JSON.parse(line)).then(answer, (error) => answer({ error: String(error.message) })),
 )
 
 answer({

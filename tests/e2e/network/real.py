@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+import pytest
+
 from tests.e2e.network.pds_client import PdsAccount, PdsClient
 
 _HERE = Path(__file__).resolve().parent
@@ -25,6 +27,16 @@ _INSTALL_SECONDS = 900.0
 _READY_SECONDS = 90.0
 _COMMAND_SECONDS = 30.0
 _STOP_SECONDS = 15.0
+
+
+def require_node() -> None:
+    """Skips the test, or fails it where a comparison is demanded, when there is no Node to run a real PDS."""
+    if node_available():
+        return
+    reason = "NOT COMPARED WITH A REAL PDS: node 20 or newer and npm are not on the PATH"
+    if os.environ.get("CONNECTOR_REQUIRE_REAL_NETWORK"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def node_available() -> bool:
@@ -116,6 +128,10 @@ class RealNetwork:
         """Let the directory name another PDS; it takes any string."""
         self._command({"set_endpoint": did, "endpoint": endpoint})
 
+    def open_sessions(self, did: str) -> int:
+        """How many sessions of the account can still be refreshed, not counting refresh tokens that were replaced."""
+        return int(self._command({"open_sessions": did})["open_sessions"])
+
     def __enter__(self) -> Self:
         install()
         self._process = subprocess.Popen(
@@ -141,12 +157,13 @@ class RealNetwork:
     ) -> None:
         self._stop()
 
-    def _command(self, command: dict[str, str]) -> None:
+    def _command(self, command: dict[str, str]) -> dict[str, Any]:
         assert self._process is not None, "the network is not running"
         _pipe(self._process.stdin).write(json.dumps(command) + "\n")
         answer = self._read_line(_COMMAND_SECONDS)
         if "error" in answer:
             raise RuntimeError(answer["error"])
+        return answer
 
     def _read_line(self, seconds: float) -> dict[str, Any]:
         assert self._process is not None, "the network is not running"

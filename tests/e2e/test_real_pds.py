@@ -1,0 +1,118 @@
+"""The whole service against the real PDS and PLC directory from npm."""
+
+import itertools
+
+import httpx
+import pytest
+
+from tests.e2e.network.pds_client import PdsAccount
+from tests.e2e.network.real import RealNetwork
+from tests.e2e.stack import Service, body
+
+pytestmark = pytest.mark.real_network
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def person(real_network: RealNetwork) -> PdsAccount:
+    return real_network.create_account(f"citizen{next(_numbers)}.test")
+
+
+@pytest.fixture
+def app_password(real_network: RealNetwork, person: PdsAccount) -> str:
+    return real_network.create_app_password(person)
+
+
+@pytest.fixture
+def caller(service_on_real_network: Service) -> httpx.Client:
+    return service_on_real_network.client(service_on_real_network.tenant())
+
+
+def connect(caller: httpx.Client, handle: str, password: str) -> httpx.Response:
+    return caller.post("/v1/accounts/connect", json=body(handle, password))
+
+
+def issue_of(answer: httpx.Response) -> tuple[int, str]:
+    (issue,) = answer.json()["error"]["issues"]
+    return answer.status_code, issue["code"]
+
+
+def test_an_app_password_connects(
+    caller: httpx.Client, real_network: RealNetwork, person: PdsAccount, app_password: str
+) -> None:
+    before = real_network.open_sessions(person.did)
+    answer = connect(caller, person.handle, app_password)
+
+    assert answer.status_code == 201, answer.text
+    account = answer.json()["data"]
+    assert (account["account_name"], account["external_account_id"]) == (person.handle, person.did)
+    assert real_network.open_sessions(person.did) == before + 1
+
+
+def test_a_did_connects_too(caller: httpx.Client, person: PdsAccount, app_password: str) -> None:
+    answer = connect(caller, person.did, app_password)
+
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["account_name"] == person.handle
+
+
+def test_what_people_paste_connects(caller: httpx.Client, person: PdsAccount, app_password: str) -> None:
+    answer = connect(caller, f" \u202a@{person.handle.upper()}\u202c\n", f" {app_password}\n")
+
+    assert answer.status_code == 201, answer.text
+
+
+def test_the_main_password_is_refused_and_its_session_ended(
+    caller: httpx.Client, real_network: RealNetwork, person: PdsAccount
+) -> None:
+    before = real_network.open_sessions(person.did)
+    answer = connect(caller, person.handle, "main-password")
+
+    assert issue_of(answer) == (422, "main_password_rejected")
+    assert real_network.open_sessions(person.did) == before
+
+
+def test_a_wrong_password_is_401(caller: httpx.Client, person: PdsAccount) -> None:
+    answer = connect(caller, person.handle, "wrong-pass-word-2345")
+    error = answer.json()["error"]
+
+    assert (answer.status_code, error["code"], error["error_source"]) == (401, "UNAUTHORIZED", "platform")
+    assert error["provider_error"] == {
+        "provider": "bluesky",
+        "http_status": 401,
+        "code": "AuthenticationRequired",
+        "is_transient": False,
+    }
+
+
+def test_an_unknown_handle_is_422(caller: httpx.Client) -> None:
+    assert issue_of(connect(caller, "nobody-at-all.test", "abcd-efgh-2345-wxyz")) == (422, "handle_not_found")
+
+
+def test_a_deactivated_account_is_unavailable(
+    caller: httpx.Client, real_network: RealNetwork, person: PdsAccount, app_password: str
+) -> None:
+    real_network.deactivate(person)
+    before = real_network.open_sessions(person.did)
+
+    assert issue_of(connect(caller, person.handle, app_password)) == (422, "account_unavailable")
+    assert issue_of(connect(caller, person.did, app_password)) == (422, "account_unavailable")
+    assert real_network.open_sessions(person.did) == before
+
+
+def test_a_taken_down_account_is_unavailable(
+    caller: httpx.Client, real_network: RealNetwork, person: PdsAccount, app_password: str
+) -> None:
+    real_network.take_down(person.did)
+
+    assert issue_of(connect(caller, person.did, app_password)) == (422, "account_unavailable")
+    assert issue_of(connect(caller, person.handle, "main-password")) == (422, "account_unavailable")
+
+
+def test_a_tombstoned_did_is_unusable(
+    caller: httpx.Client, real_network: RealNetwork, person: PdsAccount, app_password: str
+) -> None:
+    real_network.tombstone(person.did)
+
+    assert issue_of(connect(caller, person.did, app_password)) == (422, "identity_unusable")
