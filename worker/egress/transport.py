@@ -5,6 +5,7 @@ lock for every request.
 """
 
 import ssl
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -57,6 +58,8 @@ class GuardedTransport(httpx.BaseTransport):
             )
             for is_exempt in (True, False)
         }
+        # Its thread may end without a word; the connections end with it.
+        weakref.finalize(self, _close, tuple(self._pools.values()))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         policy: Policy = request.extensions["policy"]
@@ -81,8 +84,7 @@ class GuardedTransport(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
+        _close(tuple(self._pools.values()))
 
 
 class _AnswerStream(httpx.SyncByteStream):
@@ -95,6 +97,11 @@ class _AnswerStream(httpx.SyncByteStream):
 
     def close(self) -> None:
         self._answer.close()
+
+
+def _close(pools: tuple[httpcore.ConnectionPool, ...]) -> None:
+    for pool in pools:
+        pool.close()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Every outcome of a connect, as a caller of the platform sees it."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -74,6 +75,13 @@ class TestSuccess:
     ) -> None:
         control.order(DidDocElsewhere(method=CREATE_SESSION, pds="https://elsewhere.sandbox.dev"))
         assert connect("alice.test", alice.app_password).host == sandbox.pds_url
+
+    def test_many_at_once(self, connect: Connect, control: ControlClient) -> None:
+        accounts = [control.create_account(f"many{number}.test") for number in range(64)]
+        with ThreadPoolExecutor(16) as threads:
+            connected = threads.map(lambda account: connect(account.handle, account.app_password), accounts)
+            assert [account.external_id for account in connected] == [account.did for account in accounts]
+        assert control.count(CREATE_SESSION) == len(accounts)
 
 
 class TestRefusals:

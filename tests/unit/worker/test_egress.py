@@ -279,6 +279,12 @@ class TestRequests:
         thread.join()
         assert len(network.dialled) == 2
 
+    def test_and_they_end_with_their_thread(self, egress: Egress, network: FakeNetwork) -> None:
+        thread = threading.Thread(target=get, args=(egress,))
+        thread.start()
+        thread.join()
+        assert network.closed == len(network.dialled) == 1
+
     def test_the_body_is_json_and_identity_is_demanded(self, egress: Egress, network: FakeNetwork) -> None:
         egress.request(
             "POST",

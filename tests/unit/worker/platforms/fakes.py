@@ -84,6 +84,7 @@ class FakeNetwork(httpcore.NetworkBackend):
     requests: list[Asked] = field(default_factory=list)
     unreachable: set[str] = field(default_factory=set)
     refuses_tls: bool = False
+    closed: int = 0
 
     def connect_tcp(
         self,
@@ -138,7 +139,7 @@ class FakeStream(httpcore.NetworkStream):
         return self
 
     def close(self) -> None:
-        self._outgoing = b""
+        self._network.closed += 1
 
     def get_extra_info(self, info: str) -> Any:
         return False if info == "is_readable" else None

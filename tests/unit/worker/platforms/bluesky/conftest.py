@@ -3,7 +3,7 @@
 import ssl
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from json import dumps
 from typing import Any
@@ -76,10 +76,10 @@ class World:
         self.network.handlers[where] = lambda _: left.pop(0) if len(left) > 1 else left[0]
 
     def connect(
-        self, identifier: str = HANDLE, password: str = APP_PASSWORD, *, connected: Mapping[str, str] | None = None
+        self, identifier: str = HANDLE, password: str = APP_PASSWORD, *, connected: Container[str] = ()
     ) -> VerifiedAccount:
         def refuse(external_id: str, name: str | None) -> None:
-            if external_id in (connected or {}):
+            if external_id in connected:
                 raise AlreadyConnected
 
         return self.bluesky.connect(
