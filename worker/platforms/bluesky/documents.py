@@ -21,7 +21,7 @@ CACHED_DOCUMENTS = 10_000
 DID_WEB = Policy(redirects=2, max_body=64 * 1024)
 
 # Scheme, host and optional port, nothing more; the slash that URL printers add means the same.
-_ENDPOINT = re.compile(r"(?P<origin>https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)/?", re.ASCII)
+_ENDPOINT = re.compile(r"(?P<origin>https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)/?", re.ASCII | re.IGNORECASE)
 
 
 class Documents:
@@ -67,8 +67,9 @@ class Documents:
 
 def claimed_handle(document: Document) -> Handle | None:
     """The first valid handle in `alsoKnownAs`. A claim: true only if the handle points back."""
-    names = (name.removeprefix("at://").lower() for name in document.also_known_as if name.startswith("at://"))
-    return next((Handle(name) for name in names if is_handle(name)), None)
+    claims = (claim.removeprefix("at://") for claim in document.also_known_as if claim.startswith("at://"))
+    # ASCII first: lower case makes a plain k of the Kelvin sign.
+    return next((Handle(name.lower()) for name in claims if name.isascii() and is_handle(name.lower())), None)
 
 
 def check_claim(document: Document, handle: Handle) -> None:
@@ -82,7 +83,7 @@ def pds_origin(document: Document) -> str:
 
     The endpoint is whatever its owner wrote: shape is checked here, the address when the connection is made.
     """
-    endpoint = _ENDPOINT.fullmatch((document.pds_endpoint or "").lower())
+    endpoint = _ENDPOINT.fullmatch(document.pds_endpoint or "")
     if endpoint is None:
         raise IdentityUnusable("The account's identity document names no usable server.")
-    return endpoint["origin"]
+    return endpoint["origin"].lower()

@@ -44,8 +44,9 @@ _INVISIBLE = dict.fromkeys(
     [*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0x200B, 0x2010), 0x061C, 0x2060, 0xFEFF]
 )
 
-_PROFILE_LINK = re.compile(r"(https?://)?(www\.)?bsky\.app/profile/(?P<name>[^/?#]*).*", re.IGNORECASE | re.DOTALL)
-_AT_URI = re.compile(r"at://(?P<name>[^/?#]*).*", re.IGNORECASE | re.DOTALL)
+_LINK = re.ASCII | re.IGNORECASE | re.DOTALL
+_PROFILE_LINK = re.compile(r"(https?://)?(www\.)?bsky\.app/profile/(?P<name>[^/?#]*).*", _LINK)
+_AT_URI = re.compile(r"at://(?P<name>[^/?#]*).*", _LINK)
 
 _EXAMPLE = "A handle looks like alice.bsky.social."
 

@@ -86,6 +86,7 @@ def test_dids_are_identifiers(pasted: str, did: str) -> None:
         "https://alice.bsky.social",
         "https://bsky.app/profile/",
         "https://evil.example/profile/alice.bsky.social",
+        "https://bs\u212ay.app/profile/alice.bsky.social",
         "a" * 64 + ".bsky.social",
         "a." * 127 + "social",
         "x" * 3000,
