@@ -91,5 +91,5 @@ class _Protocol(HttpToolsProtocol):
         )
         status = HTTPStatus(answer.status_code)
         head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
-        self.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, status.phrase.encode(), head, answer.body))
+        self.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, status.phrase.encode(), head, bytes(answer.body)))
         self.transport.close()

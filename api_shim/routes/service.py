@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from api_shim import readiness
 from api_shim.answers import json_answer
@@ -46,8 +46,11 @@ async def get_readiness(request: Request, shim: TheShim) -> Response:
 @router.get(
     "/metrics",
     operation_id="get_metrics",
-    response_class=PlainTextResponse,
-    responses={200: {"description": "Prometheus text format."}, **failures()},
+    response_class=Response,
+    responses={
+        200: {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **failures(),
+    },
 )
 async def get_metrics(shim: TheShim) -> Response:
     """Requests, their durations, and callers waiting, for Prometheus."""
