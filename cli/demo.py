@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cli.dev_env import write_dev_env
 from cli.failures import CommandFailed
-from cli.printer import Printer
+from cli.printer import OWN_NAME, Printer
 from cli.stack import Shape, prepare, start
 from cli.supervisor import Command, Supervisor
 from connections.settings import Settings, load_settings
@@ -45,6 +45,7 @@ def run(port: int, workers: int) -> int:
 
 async def _run(settings: Settings, shape: Shape) -> int:
     printer = Printer()
+    printer.line(OWN_NAME, "starting")
     async with Supervisor(printer) as supervisor:
         playground = _given_playground(settings) or await _start_sandbox(supervisor, settings)
         env = {**playground.env, "CONNECTOR_VAR_DIR": str(settings.var_dir.absolute())}

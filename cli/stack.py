@@ -56,6 +56,7 @@ def up(settings: Settings, shape: Shape) -> int:
 
 async def _up(settings: Settings, shape: Shape) -> int:
     printer = Printer()
+    printer.line(OWN_NAME, "starting")
     async with Supervisor(printer) as supervisor:
         await start(supervisor, settings, shape, {})
         printer.line(OWN_NAME, f"ready at {shape.url}")

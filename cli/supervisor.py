@@ -187,7 +187,8 @@ class _Child:
             self._print(rest)
 
     def _print(self, line: bytes) -> None:
-        self._printer.line(self.name, line.decode(errors="replace"))
+        if text := line.decode(errors="replace").rstrip():
+            self._printer.line(self.name, text)
 
 
 _OnEnd = Callable[[_Child, str], None]
