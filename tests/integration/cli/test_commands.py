@@ -1,0 +1,149 @@
+"""The commands that prepare a service: tables, workspaces, profiles, keys."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from connections.api_keys import prefix_of
+from connections.db import Database
+from connections.errors import Unauthorized
+from connections.service import ConnectService
+from connections.settings import Settings
+from connections.vault import Sealer, ShimKeys
+
+Connector = Callable[..., Result]
+
+
+@pytest.fixture
+def connector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Connector:
+    """Runs a command; its settings point to an empty directory."""
+    monkeypatch.setenv("CONNECTOR_VAR_DIR", str(tmp_path / "var"))
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, arguments, prog_name="connector", catch_exceptions=False)
+
+
+@pytest.fixture
+def migrated(connector: Connector) -> Connector:
+    assert connector("migrate").exit_code == 0
+    return connector
+
+
+@pytest.fixture
+def acme(migrated: Connector) -> Connector:
+    assert migrated("workspace", "create", "Acme").exit_code == 0
+    return migrated
+
+
+def test_migrating_makes_the_database_once(connector: Connector, tmp_path: Path) -> None:
+    for _ in range(2):
+        result = connector("migrate")
+        assert (result.exit_code, result.output) == (0, "The database is up to date.\n")
+    assert (tmp_path / "var" / "connector.db").exists()
+    assert (tmp_path / "var").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("has_database", [False, True])
+def test_without_tables_a_command_says_how_to_make_them(
+    connector: Connector, tmp_path: Path, has_database: bool
+) -> None:
+    if has_database:
+        (tmp_path / "var").mkdir()
+    result = connector("workspace", "create", "Acme")
+
+    assert result.exit_code == 1
+    assert result.stderr == "connector: the database is not up to date; run `connector migrate` first\n"
+
+
+def test_what_is_created_is_all_that_stdout_says(migrated: Connector) -> None:
+    workspace = migrated("workspace", "create", "Acme")
+    assert re.fullmatch(r"ws_[0-9a-z]{26}\n", workspace.stdout)
+
+    for name_or_id in ("Acme", workspace.stdout.strip()):
+        profile = migrated("profile", "create", "Brand", "--workspace", name_or_id)
+        assert re.fullmatch(r"pr_[0-9a-z]{26}\n", profile.stdout)
+
+        key = migrated("key", "create", "--workspace", name_or_id)
+        assert prefix_of(key.stdout.strip())
+        assert key.stderr == "Keep it now: it is not shown again.\n"
+
+
+def test_a_workspace_has_a_name_of_its_own(acme: Connector) -> None:
+    again = acme("workspace", "create", "Acme")
+    assert (again.exit_code, again.stderr) == (1, "connector: there is a workspace 'Acme' already\n")
+
+
+@pytest.mark.parametrize("command", [("profile", "create", "Brand"), ("key", "create"), ("key", "list")])
+def test_an_unknown_workspace(acme: Connector, command: tuple[str, ...]) -> None:
+    result = acme(*command, "--workspace", "Nobody")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "connector: there is no workspace 'Nobody'; `connector workspace create` makes one\n",
+    )
+
+
+def test_keys_work_until_they_are_revoked(acme: Connector, tmp_path: Path) -> None:
+    key = acme("key", "create", "--workspace", "Acme", "--name", "ci", "--test").stdout.strip()
+    assert key.startswith("up_test_")
+    settings = Settings(var_dir=tmp_path / "var")
+    assert acme("keys", "generate").exit_code == 0
+    sealer = Sealer(ShimKeys.load(settings.shim_keys_path, settings))
+    database = Database(settings.database)
+    assert ConnectService(database, sealer, settings).authenticate(key).key_id
+
+    revoked = acme("key", "revoke", prefix_of(key))
+
+    assert revoked.output == f"{prefix_of(key)} is revoked.\n"
+    with pytest.raises(Unauthorized):
+        ConnectService(database, sealer, settings).authenticate(key)
+    assert acme("key", "revoke", prefix_of(key)).stderr == "connector: there is no such key that still works\n"
+    database.close()
+
+
+def test_listing_keys_tells_their_state_and_never_the_key(acme: Connector) -> None:
+    keys = {
+        name: acme("key", "create", "--workspace", "Acme", "--name", name, *options).stdout.strip()
+        for name, options in {"forever": [], "soon": ["--expires-in", "90d"], "gone": []}.items()
+    }
+    acme("key", "revoke", prefix_of(keys["gone"]))
+
+    listed = acme("key", "list", "--workspace", "Acme").stdout
+
+    time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+    lines = listed.splitlines()
+    assert re.fullmatch(rf"{prefix_of(keys['forever'])}…  forever  created {time}  valid", lines[0])
+    assert re.fullmatch(rf"{prefix_of(keys['soon'])}…  soon     created {time}  expires {time}", lines[1])
+    assert re.fullmatch(rf"{prefix_of(keys['gone'])}…  gone     created {time}  revoked {time}", lines[2])
+    assert not any(key in listed for key in keys.values())
+
+
+@pytest.mark.parametrize("text", ["90", "d", "1.5h", "0d", "-1d", "90 days"])
+def test_a_duration_is_a_number_and_a_unit(acme: Connector, text: str) -> None:
+    result = acme("key", "create", "--workspace", "Acme", "--expires-in", text)
+    assert result.exit_code == 2
+    assert "write a number and m, h or d, such as 90d" in result.stderr
+
+
+def test_a_key_ring_is_never_replaced(connector: Connector, tmp_path: Path) -> None:
+    ring, excerpt = tmp_path / "var" / "keys.json", tmp_path / "var" / "keys.shim.json"
+    made = connector("keys", "generate")
+    assert made.exit_code == 0
+    assert [line.split()[0] for line in made.stdout.splitlines()] == [str(ring), str(excerpt)]
+    assert json.loads(ring.read_text())["environment"] == "development"
+    before = ring.read_bytes()
+
+    again = connector("keys", "generate")
+
+    assert (again.exit_code, again.stderr) == (
+        1,
+        f"connector: {ring} exists; what it protects would be lost with it\n",
+    )
+    assert ring.read_bytes() == before
+
+    ring.unlink()
+    assert connector("keys", "generate").exit_code == 1  # the excerpt alone would belong to no ring
+    assert not ring.exists()
