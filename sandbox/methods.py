@@ -25,6 +25,7 @@ REFRESH_SESSION = "com.atproto.server.refreshSession"
 DELETE_SESSION = "com.atproto.server.deleteSession"
 GET_SESSION = "com.atproto.server.getSession"
 GET_REPO_STATUS = "com.atproto.sync.getRepoStatus"
+DESCRIBE_REPO = "com.atproto.repo.describeRepo"
 RESOLVE_HANDLE = "com.atproto.identity.resolveHandle"
 GET_PROFILE = "app.bsky.actor.getProfile"
 
@@ -257,6 +258,17 @@ def get_repo_status(host: Host, call: Call) -> Body:
     return {"did": did, "active": True, "rev": "3l4qkbwcxyz2a"}
 
 
+def describe_repo(host: Host, call: Call) -> Body:
+    """An account's repository, by handle or DID. Unlike `resolveHandle` it says why one cannot be had."""
+    repo = call.request.parameter("repo") or ""
+    account = host.account(repo)
+    if account is None:
+        raise invalid_request(f"Could not find repo for DID: {repo}", "RepoNotFound")
+    if account.status is not None:
+        raise invalid_request(f"Repo has been {account.status}: {repo}", f"Repo{account.status.capitalize()}")
+    return {"handle": account.handle, "did": account.did, "collections": [], "handleIsCorrect": True}
+
+
 def get_profile(host: Host, call: Call) -> Body:
     """The public profile of an active account. 400 for any other."""
     account = host.accounts.find(call.request.parameter("actor") or "")
@@ -343,6 +355,7 @@ METHODS: Mapping[str, Method] = {
     "com.atproto.server.activateAccount": Method(activate_account, _in_token, Auth.FULL_ACCESS),
     RESOLVE_HANDLE: Method(resolve_handle, _in_query("handle"), verb="GET"),
     GET_REPO_STATUS: Method(get_repo_status, _in_query("did"), verb="GET"),
+    DESCRIBE_REPO: Method(describe_repo, _in_query("repo"), verb="GET"),
     GET_PROFILE: Method(get_profile, _in_query("actor"), Auth.ANY_ACCESS, "GET"),
     "com.atproto.admin.updateSubjectStatus": Method(update_subject_status, _nobody, Auth.ADMIN, schema=_SUBJECT_STATUS),
 }

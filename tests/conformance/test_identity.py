@@ -7,6 +7,7 @@ from tests.e2e.network.pds_client import PdsAccount
 
 RESOLVE = "com.atproto.identity.resolveHandle"
 REPO_STATUS = "com.atproto.sync.getRepoStatus"
+DESCRIBE_REPO = "com.atproto.repo.describeRepo"
 UNRESOLVED = (400, "InvalidRequest", "Unable to resolve handle")
 UNKNOWN_DID = "did:plc:" + "a" * 24
 
@@ -56,6 +57,21 @@ def test_repo_status(network: NetworkUnderTest, account: PdsAccount) -> None:
 def test_repo_status_of_nobody(network: NetworkUnderTest) -> None:
     expected = (400, "RepoNotFound", f"Could not find repo for DID: {UNKNOWN_DID}")
     assert refusal(network.pds.get(REPO_STATUS, params={"did": UNKNOWN_DID})) == expected
+
+
+def test_describe_repo_tells_what_resolving_hides(network: NetworkUnderTest, account: PdsAccount) -> None:
+    def refused(repo: str) -> tuple[int, str, str]:
+        return refusal(network.pds.get(DESCRIBE_REPO, params={"repo": repo}))
+
+    for repo in (account.handle, account.did):
+        described = network.pds.get(DESCRIBE_REPO, params={"repo": repo}).json()
+        assert (described["handle"], described["did"]) == (account.handle, account.did)
+    assert refused("nobody.test") == (400, "RepoNotFound", "Could not find repo for DID: nobody.test")
+    network.pds.deactivate(account)
+    assert refused(account.handle) == (400, "RepoDeactivated", f"Repo has been deactivated: {account.handle}")
+    network.pds.activate(account)
+    network.pds.take_down(account.did)
+    assert refused(account.handle) == (400, "RepoTakendown", f"Repo has been takendown: {account.handle}")
 
 
 @pytest.mark.parametrize("state", ["deactivated", "taken down"])

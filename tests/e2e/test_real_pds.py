@@ -106,8 +106,9 @@ def test_a_taken_down_account_is_unavailable(
 ) -> None:
     real_network.take_down(person.did)
 
-    assert issue_of(connect(caller, person.did, app_password)) == (422, "account_unavailable")
-    assert issue_of(connect(caller, person.handle, "main-password")) == (422, "account_unavailable")
+    for identifier in (person.did, person.handle):
+        for password in (app_password, "main-password"):
+            assert issue_of(connect(caller, identifier, password)) == (422, "account_unavailable")
 
 
 def test_a_tombstoned_did_is_unusable(

@@ -43,11 +43,8 @@ class Bluesky:
         password = tidy(credentials.password)
         try:
             identity = self._identities.resolve(identifier, deadline=deadline)
-        except HandleNotFound as error:
-            authority = self._handles.authority_of(identifier)
-            if authority is None:
-                raise
-            raise self._sessions.explain_unresolved(identifier, authority, password, deadline=deadline) from error
+        except HandleNotFound as not_found:
+            raise self._handles.explain_not_found(identifier, deadline=deadline) or not_found from None
         refuse_if_connected(identity.did, identity.handle)
         session = self._sessions.open(identity, password, deadline=deadline)
         return VerifiedAccount(external_id=identity.did, name=identity.handle, host=identity.pds, session=session)

@@ -22,7 +22,7 @@ from connections.errors import (
 )
 from worker.egress import AddressRefused, EgressError, NoSuchName, Response, UrlRefused
 from worker.platforms.bluesky.hints import retry_after
-from worker.platforms.bluesky.lexicon import CREATE_SESSION, RESOLVE_HANDLE, read_error_name
+from worker.platforms.bluesky.lexicon import CREATE_SESSION, DESCRIBE_REPO, RESOLVE_HANDLE, read_error_name
 
 PROVIDER = "bluesky"
 DID_DOCUMENT = "DID document"
@@ -65,6 +65,10 @@ ANSWERS = (
     Row(CREATE_SESSION, ANY, "XRPCNotSupported", IdentityUnusable),
     Row(RESOLVE_HANDLE, ANY, "HandleNotFound", HandleNotFound),
     Row(RESOLVE_HANDLE, 400, NAMED, HandleNotFound),
+    Row(DESCRIBE_REPO, ANY, "RepoTakendown", AccountUnavailable),
+    Row(DESCRIBE_REPO, ANY, "RepoSuspended", AccountUnavailable),
+    Row(DESCRIBE_REPO, ANY, "RepoDeactivated", AccountUnavailable),
+    Row(DESCRIBE_REPO, 400, NAMED, HandleNotFound),
     Row(DID_DOCUMENT, 404, ANY, IdentityUnusable),
     Row(DID_DOCUMENT, 410, ANY, IdentityUnusable),
     # The entryway behind the PDS is down.

@@ -6,7 +6,14 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from connections.errors import HandleNotFound, HostNotAllowed, InvalidHandle, PlatformError
+from connections.errors import (
+    AccountUnavailable,
+    HandleNotFound,
+    HostNotAllowed,
+    InvalidHandle,
+    PlatformError,
+    TemporaryFailure,
+)
 from connections.settings import Settings
 from worker.egress import (
     AddressRefused,
@@ -22,7 +29,7 @@ from worker.egress import (
 from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.errors import from_answer, from_egress, unreachable
 from worker.platforms.bluesky.identifier import TEST_DOMAIN, Did, Handle, parse_did
-from worker.platforms.bluesky.lexicon import RESOLVE_HANDLE, Malformed, read_resolved_handle
+from worker.platforms.bluesky.lexicon import DESCRIBE_REPO, RESOLVE_HANDLE, Malformed, read_resolved_handle
 from worker.platforms.bluesky.ttl_cache import TtlCache
 
 # Seconds. The specification allows a day and five minutes; whoever has just corrected a record should not wait so long.
@@ -70,13 +77,27 @@ class Handles:
             raise HandleNotFound
         return did
 
-    def authority_of(self, handle: str) -> xrpc.Server | None:
+    def explain_not_found(self, handle: str, *, deadline: float) -> PlatformError | None:
+        """Why the server that gives out such handles does not resolve this one; None when it has nothing to add.
+
+        `resolveHandle` keeps silent about deactivated and taken down accounts as if they did not exist.
+        """
+        authority = self._authority_of(handle)
+        if authority is None:
+            return None
+        answer = xrpc.query(self._egress, authority, DESCRIBE_REPO, {"repo": handle}, deadline=deadline)
+        if answer.status == 200:
+            return unreachable(answer.status)  # resolvable now: just created, or reactivated this moment
+        error = from_answer(DESCRIBE_REPO, answer)
+        return error if isinstance(error, AccountUnavailable | TemporaryFailure) else None
+
+    def _authority_of(self, handle: str) -> xrpc.Server | None:
         """Who gives out handles under this one's domain, if we know."""
         matches = (authority for domain, authority in self._authorities.items() if handle.endswith("." + domain))
         return next(matches, None)
 
     def _look_up(self, handle: Handle, deadline: float) -> Did | None:
-        authority = self.authority_of(handle)
+        authority = self._authority_of(handle)
         return self._ask_authority(handle, authority, deadline) if authority else self._ask_domain(handle, deadline)
 
     def _ask_authority(self, handle: Handle, authority: xrpc.Server, deadline: float) -> Did | None:

@@ -18,6 +18,7 @@ from pydantic_core import from_json
 RESOLVE_HANDLE = "com.atproto.identity.resolveHandle"
 CREATE_SESSION = "com.atproto.server.createSession"
 DELETE_SESSION = "com.atproto.server.deleteSession"
+DESCRIBE_REPO = "com.atproto.repo.describeRepo"
 GET_REPO_STATUS = "com.atproto.sync.getRepoStatus"
 
 _ERROR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")

@@ -11,7 +11,6 @@ from pydantic_core import from_json
 from connections.errors import (
     AccountUnavailable,
     CredentialsRejected,
-    HandleNotFound,
     IdentityUnusable,
     InvalidIdentity,
     MainPasswordRejected,
@@ -45,8 +44,6 @@ CLEAN_UP_SHARE = 0.25
 
 # Seconds for a second look at a rejection: worth a moment, not the whole attempt.
 STATUS_SECONDS = 3.0
-
-UNRESOLVED_HINT = "Check the spelling. An account that was taken down cannot be found by its handle either."
 
 # Visible ASCII, as a header can carry it (RFC 6750 allows less; tokens are opaque to us).
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
@@ -83,22 +80,6 @@ class Sessions:
             self._discard(pds, created, deadline)
             raise refusal
         return Session(created.access_token, created.refresh_token)
-
-    def explain_unresolved(
-        self, handle: str, authority: Server, password: AppPassword, *, deadline: float
-    ) -> PlatformError:
-        """Why `authority`, the server that gives out such handles, does not resolve this one.
-
-        It keeps silent about deactivated and taken down accounts as if they did not exist; only a login tells.
-        """
-        answer = self._log_in(authority, handle, password, deadline)
-        if answer.status != 200:
-            error = from_answer(CREATE_SESSION, answer)
-            return HandleNotFound(hint=UNRESOLVED_HINT) if isinstance(error, CredentialsRejected) else error
-        created = read_created(answer)
-        self._discard(authority, created, deadline)
-        # It logs in what it does not resolve: just created, or reactivated this moment.
-        return why_not(created, created.did) or unreachable(answer.status)
 
     def end(self, server: Server, refresh_token: str, *, deadline: float) -> None:
         """Ends a session. Raises `TemporaryFailure` when the server does not confirm, or a `Refusal` when it can no

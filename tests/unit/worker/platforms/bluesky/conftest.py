@@ -27,6 +27,7 @@ APP_PASSWORD = "abcd-efgh-2345-wxyz"
 CREATE = "com.atproto.server.createSession"
 DELETE = "com.atproto.server.deleteSession"
 STATUS = "com.atproto.sync.getRepoStatus"
+DESCRIBE = "com.atproto.repo.describeRepo"
 RESOLVE = "com.atproto.identity.resolveHandle"
 
 

@@ -33,7 +33,13 @@ from worker.egress import (
     UrlRefused,
 )
 from worker.platforms.bluesky.errors import ANSWERS, DID_DOCUMENT, from_answer, from_egress
-from worker.platforms.bluesky.lexicon import CREATE_SESSION, DELETE_SESSION, RESOLVE_HANDLE, read_error_name
+from worker.platforms.bluesky.lexicon import (
+    CREATE_SESSION,
+    DELETE_SESSION,
+    DESCRIBE_REPO,
+    RESOLVE_HANDLE,
+    read_error_name,
+)
 
 ANSWERED: list[tuple[str, int, str | None, type[PlatformError]]] = [
     (CREATE_SESSION, 401, "AuthenticationRequired", CredentialsRejected),
@@ -59,6 +65,11 @@ ANSWERED: list[tuple[str, int, str | None, type[PlatformError]]] = [
     (RESOLVE_HANDLE, 400, "InvalidRequest", HandleNotFound),
     (RESOLVE_HANDLE, 404, "HandleNotFound", HandleNotFound),
     (RESOLVE_HANDLE, 400, None, UpstreamFailed),
+    (DESCRIBE_REPO, 400, "RepoTakendown", AccountUnavailable),
+    (DESCRIBE_REPO, 400, "RepoSuspended", AccountUnavailable),
+    (DESCRIBE_REPO, 400, "RepoDeactivated", AccountUnavailable),
+    (DESCRIBE_REPO, 400, "RepoNotFound", HandleNotFound),
+    (DESCRIBE_REPO, 400, "InvalidRequest", HandleNotFound),
     (DID_DOCUMENT, 404, None, IdentityUnusable),
     (DID_DOCUMENT, 410, None, IdentityUnusable),
     (DID_DOCUMENT, 500, None, UpstreamFailed),

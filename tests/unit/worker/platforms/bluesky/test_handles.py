@@ -2,12 +2,19 @@
 
 import pytest
 
-from connections.errors import HandleMismatch, HandleNotFound, HostNotAllowed, PlatformError, UpstreamFailed
+from connections.errors import (
+    AccountUnavailable,
+    HandleMismatch,
+    HandleNotFound,
+    HostNotAllowed,
+    PlatformError,
+    UpstreamFailed,
+)
 from connections.settings import Settings
 from tests.unit.worker.platforms.bluesky.conftest import (
     APP_PASSWORD,
     CREATE,
-    DELETE,
+    DESCRIBE,
     DID,
     HANDLE,
     OTHER_DID,
@@ -16,7 +23,6 @@ from tests.unit.worker.platforms.bluesky.conftest import (
     World,
     document,
     session,
-    token,
 )
 from tests.unit.worker.platforms.fakes import PUBLIC, Asked, answer, refusal
 from worker.egress import ConnectFailed, NameUnavailable
@@ -201,43 +207,35 @@ class TestHosted:
 
 
 class TestUnresolvedByItsAuthority:
-    """It is silent about accounts that are deactivated or taken down; a login there tells why."""
+    """`resolveHandle` is silent about accounts that are deactivated or taken down; `describeRepo` tells why."""
 
     @pytest.fixture(autouse=True)
     def _unresolved(self, world: World) -> None:
         world.reply(f"GET bsky.social/xrpc/{RESOLVE}", refusal(400, "InvalidRequest"))
-        world.reply(f"POST bsky.social/xrpc/{DELETE}", answer(200, {}))
 
     @pytest.mark.parametrize(
-        ("reply", "code", "ended"),
+        ("reply", "error"),
         [
-            (refusal(401, "AuthenticationRequired"), "handle_not_found", 0),
-            (refusal(401, "AccountTakedown"), "account_unavailable", 0),
-            (refusal(401, "AuthFactorTokenRequired"), "main_password_rejected", 0),
-            (answer(200, session(active=False, status="deactivated")), "account_unavailable", 1),
-            (answer(200, session(active=False, accessJwt=token("com.atproto.access"))), "main_password_rejected", 1),
+            (refusal(400, "RepoNotFound"), HandleNotFound),
+            (refusal(400, "RepoTakendown"), AccountUnavailable),
+            (refusal(400, "RepoSuspended"), AccountUnavailable),
+            (refusal(400, "RepoDeactivated"), AccountUnavailable),
+            (refusal(400, "InvalidRequest"), HandleNotFound),
+            (refusal(503, "InternalServerError"), UpstreamFailed),
+            (answer(200, {"handle": HOSTED, "did": DID}), UpstreamFailed),
         ],
     )
-    def test_a_login_tells(self, world: World, reply: bytes, code: str, ended: int) -> None:
-        world.reply(f"POST bsky.social/xrpc/{CREATE}", reply)
-        with pytest.raises(PlatformError) as caught:
+    def test_why(self, world: World, reply: bytes, error: type[PlatformError]) -> None:
+        world.reply(f"GET bsky.social/xrpc/{DESCRIBE}", reply)
+        with pytest.raises(error):
             world.connect(HOSTED)
-        assert [issue.code for issue in caught.value.issues] == [code]
-        assert (world.calls(CREATE), world.calls(DELETE)) == (1, ended)
+        assert world.calls(CREATE) == 0
 
-    def test_a_login_that_works_after_all_is_not_kept_but_tried_again(self, world: World) -> None:
-        world.reply(f"POST bsky.social/xrpc/{CREATE}", answer(200, session()))
-        with pytest.raises(UpstreamFailed):
-            world.connect(HOSTED)
-        assert world.calls(DELETE) == 1
-
-    def test_the_password_goes_nowhere_but_to_the_authority(self, world: World) -> None:
-        world.reply(f"POST bsky.social/xrpc/{CREATE}", refusal(401, "AuthenticationRequired"))
+    def test_no_password_is_sent_for_an_account_that_was_not_found(self, world: World) -> None:
+        world.reply(f"GET bsky.social/xrpc/{DESCRIBE}", refusal(400, "RepoNotFound"))
         with pytest.raises(HandleNotFound):
             world.connect(HOSTED)
-        assert {asked.headers["host"] for asked in world.network.requests if APP_PASSWORD.encode() in asked.body} == {
-            "bsky.social"
-        }
+        assert not [asked for asked in world.network.requests if APP_PASSWORD.encode() in asked.body]
 
 
 def test_did_web(world: World) -> None:
