@@ -29,8 +29,13 @@ run: $(VENV)/.runtime
 	@exec $(BIN)/connector demo $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(if $(ARGS),,network)
 	$(BIN)/python -m pytest $(ARGS)
+
+# The real PDS and PLC from npm, where there is Node: the first time takes minutes, which no test should have to wait.
+.PHONY: network
+network: $(VENV)/.dev
+	@$(BIN)/python -c "from tests.e2e.network import real; real.node_available() and real.install()"
 
 .PHONY: lint
 lint: $(VENV)/.dev
