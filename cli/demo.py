@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cli.dev_env import write_dev_env
 from cli.failures import CommandFailed
+from cli.ports import LOOPBACK
 from cli.printer import OWN_NAME, Printer
 from cli.stack import Shape, prepare, start
 from cli.supervisor import Command, Supervisor
@@ -38,7 +39,9 @@ def run(port: int, workers: int) -> int:
     settings = _settings_for(port)
     if settings.is_production:
         raise CommandFailed("the demo is for development; unset CONNECTOR_ENV or use `connector up`")
-    shape = Shape("127.0.0.1", port, workers)
+    if _given_playground(settings) is None and find_spec("sandbox") is None:
+        raise CommandFailed("the sandbox is part of a checkout, not of the package; use `connector up`")
+    shape = Shape(LOOPBACK, port, workers)
     prepare(settings, shape)
     return asyncio.run(_run(settings, shape))
 
@@ -77,8 +80,6 @@ def _given_playground(settings: Settings) -> Playground | None:
 
 
 async def _start_sandbox(supervisor: Supervisor, settings: Settings) -> Playground:
-    if find_spec("sandbox") is None:
-        raise CommandFailed("the sandbox is part of a checkout, not of the package; use `connector up`")
     settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     ready_file = settings.var_dir / "sandbox.json"
     ready_file.unlink(missing_ok=True)

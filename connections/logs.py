@@ -74,6 +74,7 @@ def _for_people(stream: TextIO) -> list[Processor]:
     return [
         structlog.processors.TimeStamper(fmt="%H:%M:%SZ", utc=True),
         *_last_steps(),
+        _drop_what_says_nothing,
         structlog.dev.ConsoleRenderer(
             colors=wants_colours(stream), pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
         ),
@@ -91,6 +92,11 @@ def _last_steps() -> list[Processor]:
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     cleaned: dict[str, Any] = redact(event)
     return cleaned
+
+
+def _drop_what_says_nothing(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A machine counts on every key; a person does not need to be told `provider=None`."""
+    return {name: value for name, value in event.items() if value is not None and value != []}
 
 
 def wants_colours(stream: TextIO) -> bool:

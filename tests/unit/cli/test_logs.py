@@ -110,6 +110,16 @@ def test_libraries_only_speak_up_to_warn(capsys: pytest.CaptureFixture[str]) -> 
     assert "ours" in written
 
 
+def test_people_are_spared_what_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    configured(DEVELOPMENT).info("connect_failed", provider=None, issues=[], will_retry=False, attempt=0)
+
+    written = capsys.readouterr().out
+    assert "provider" not in written
+    assert "issues" not in written
+    assert "will_retry=False" in written
+    assert "attempt=0" in written
+
+
 def test_a_command_keeps_stdout_for_its_answer(capsys: pytest.CaptureFixture[str]) -> None:
     configured(DEVELOPMENT, "cli").warning("noticed")
 
