@@ -2,28 +2,32 @@
 
 from typing import Annotated
 
-from fastapi import Depends
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from fastapi.security.utils import get_authorization_scheme_param
 
-from api_shim.bootstrap import TheShim
+from api_shim.bootstrap import shim_of
 from connections.errors import Unauthorized
 from connections.service import Caller
 
-_bearer = HTTPBearer(
-    auto_error=False, scheme_name="WorkspaceApiKey", description="A workspace API key: `up_live_…` or `up_test_…`."
-)
+
+class WorkspaceKey(SecurityBase):
+    """Documents the scheme and authenticates by it, as one dependency: each further one costs 0.05 ms of CPU."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(description="A workspace API key: `up_live_…` or `up_test_…`.")
+        self.scheme_name = "WorkspaceApiKey"
+
+    async def __call__(self, request: Request) -> Caller:
+        """Raises `Unauthorized`, the same for every cause: nobody learns whether a key exists."""
+        scheme, key = get_authorization_scheme_param(request.headers.get("authorization"))
+        if scheme.lower() != "bearer":
+            raise Unauthorized
+        shim = shim_of(request)
+        caller = shim.service.recognise(key)
+        return caller if caller is not None else await shim.reading.run(shim.service.authenticate, key)
 
 
-async def _authenticate(
-    shim: TheShim, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Caller:
-    """Raises `Unauthorized`, the same for every cause: nobody learns whether a key exists."""
-    if credentials is None:
-        raise Unauthorized
-    key = credentials.credentials
-    caller = shim.service.recognise(key)
-    return caller if caller is not None else await shim.reading.run(shim.service.authenticate, key)
-
-
-TheCaller = Annotated[Caller, Depends(_authenticate)]
+TheCaller = Annotated[Caller, Depends(WorkspaceKey())]
 """The parameter of a route that only the holder of a key may use."""

@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import Depends, Request
+from starlette.requests import Request
 
 from api_shim.broker import Broker, RedisBroker
 from api_shim.metrics import Metrics
@@ -100,10 +99,7 @@ def _sealer(settings: Settings) -> Sealer:
     return Sealer(ShimKeys.load(settings.shim_keys_path, settings))
 
 
-async def _shim_of(request: Request) -> Shim:
+def shim_of(request: Request) -> Shim:
+    """The parts of the process that serves this request."""
     shim: Shim = request.app.state.shim
     return shim
-
-
-TheShim = Annotated[Shim, Depends(_shim_of)]
-"""The parameter of a route that needs the process's parts."""

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api_shim.app import create_app
@@ -25,8 +26,15 @@ _MAX_HEAD_BYTES = 64 * 1024
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Blocks until SIGTERM or SIGINT, then answers everybody who waits. Raises `SystemExit` when it cannot start."""
-    app = create_app(settings)
+    """Blocks until SIGTERM or SIGINT, then answers everybody who waits.
+
+    Raises `SettingsError` when settings or keys are missing or wrong, and `SystemExit` when it cannot listen.
+    """
+    run(create_app(settings), host, port)
+
+
+def run(app: FastAPI, host: str, port: int) -> None:
+    """Serves an app that `create_app` made."""
     config = uvicorn.Config(
         app,
         host=host,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from api_shim import connecting, render
 from api_shim.auth import TheCaller
 from api_shim.body import read_json
-from api_shim.bootstrap import TheShim
+from api_shim.bootstrap import shim_of
 from api_shim.prefer import parse_prefer
 from api_shim.request_id import request_id_of
 from api_shim.routes import connect_docs
@@ -24,7 +24,6 @@ _MAX_BODY_BYTES = 64 * 1024
 async def connect_account(
     request: Request,
     caller: TheCaller,
-    shim: TheShim,
     prefer: Annotated[list[str] | None, Header(description=connect_docs.PREFER)] = None,
 ) -> Response:
     """Connects an account with credentials.
@@ -33,7 +32,7 @@ async def connect_account(
     """
     preferences = parse_prefer(prefer or ())
     command = parse_connect(await read_json(request, max_bytes=_MAX_BODY_BYTES))
-    request_id = request_id_of(request)
+    shim, request_id = shim_of(request), request_id_of(request)
     task = await connecting.connect(
         shim,
         caller,

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from api_shim import readiness
 from api_shim.answers import json_answer
-from api_shim.bootstrap import TheShim
+from api_shim.bootstrap import shim_of
 from api_shim.metrics import CONTENT_TYPE
 from api_shim.openapi import answers, failures
 from api_shim.request_id import request_id_of
@@ -38,9 +38,9 @@ async def get_health(request: Request) -> Response:
     operation_id="get_readiness",
     responses={200: answers(HealthAnswer, description="Database, queue and a worker answer."), **failures(_NOT_READY)},
 )
-async def get_readiness(request: Request, shim: TheShim) -> Response:
+async def get_readiness(request: Request) -> Response:
     """Tells whether database, queue and at least one worker answer."""
-    return json_answer(HealthAnswer(data=await readiness.check(shim), request_id=request_id_of(request)))
+    return json_answer(HealthAnswer(data=await readiness.check(shim_of(request)), request_id=request_id_of(request)))
 
 
 @router.get(
@@ -52,6 +52,6 @@ async def get_readiness(request: Request, shim: TheShim) -> Response:
         **failures(),
     },
 )
-async def get_metrics(shim: TheShim) -> Response:
+async def get_metrics(request: Request) -> Response:
     """Requests, their durations, and callers waiting, for Prometheus."""
-    return Response(shim.metrics.render(), media_type=CONTENT_TYPE)
+    return Response(shim_of(request).metrics.render(), media_type=CONTENT_TYPE)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from api_shim import connecting, render
 from api_shim.auth import TheCaller
-from api_shim.bootstrap import TheShim
+from api_shim.bootstrap import shim_of
 from api_shim.prefer import MAX_WAIT_SECONDS
 from api_shim.request_id import request_id_of
 from api_shim.routes import connect_docs
@@ -19,12 +19,11 @@ router = APIRouter(tags=["tasks"])
 async def get_task(
     request: Request,
     caller: TheCaller,
-    shim: TheShim,
     task_id: Annotated[str, Path(description="`ct_…`, as `Location` named it.")],
     wait: Annotated[
         int, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for the task to end before answering.")
     ] = 0,
 ) -> Response:
     """Tells how a connect task stands."""
-    task = await connecting.watch(shim, caller, task_id, wait=wait)
+    task = await connecting.watch(shim_of(request), caller, task_id, wait=wait)
     return render.task_answer(task, request_id_of(request))
