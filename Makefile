@@ -80,7 +80,7 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml
 define install
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=python3.13 make")'
 echo "Installing the packages of $(1) into $(VENV) …"
-test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 $(BIN)/python -m pip install -qq --require-hashes --requirement $(1)
 $(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 touch $@
