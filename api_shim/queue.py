@@ -9,6 +9,7 @@ import time
 from typing import Any, Protocol
 
 from celery import Celery
+from kombu import Exchange
 from kombu import Queue as KombuQueue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -55,6 +56,8 @@ class CeleryQueue:
             raise _unavailable(task_id) from error
 
     def close(self) -> None:
+        # kombu shares its pools among all apps with this URL: empty this one, but leave it usable.
+        self._app.pool.force_close_all(close_pool=False)
         self._app.close()
 
 
@@ -64,7 +67,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_url": settings.redis,
         # Celery leaves the certificate of a rediss:// broker unchecked unless told otherwise.
         **tls,
-        "task_queues": [KombuQueue(Queue.CONNECT.value)],
+        # The same exchange and key as the worker's: a binding of another name would be a second way into the queue.
+        "task_queues": [KombuQueue(name, Exchange(name), routing_key=name) for name in [Queue.CONNECT.value]],
         # A misspelt queue is a mistake to hear of now, not a queue that nobody reads.
         "task_create_missing_queues": False,
         # JSON only, because pickle runs what it is sent.

@@ -1,1 +1,1 @@
-"""Benchmarks: `make bench` runs them, prints a table and draws a plot. The machine is shared, so compare within a run."""
+"""Benchmarks: `make bench` runs them, prints a table and draws a plot. The machine is shared: compare within a run."""

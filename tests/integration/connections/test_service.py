@@ -82,7 +82,7 @@ def test_a_patient_caller_gets_more_attempts(service: ConnectService, database: 
     assert attempts[0] < attempts[1]
 
 
-def profile_issue(service: ConnectService, tenant: Tenant, **command: str) -> str:
+def profile_issue(service: ConnectService, tenant: Tenant, **command: Any) -> str:
     with pytest.raises(ValidationFailed) as caught:
         accept(service, tenant, **command)
     (issue,) = caught.value.issues
