@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from cli.dev_env import write_dev_env
+from cli.dev_env import copy_dev_env, write_dev_env
 from cli.failures import CommandFailed
 from cli.ports import LOOPBACK
 from cli.printer import OWN_NAME, Printer
@@ -54,6 +54,8 @@ async def _run(settings: Settings, shape: Shape) -> int:
         env = {**playground.env, "CONNECTOR_VAR_DIR": str(settings.var_dir.absolute())}
         await start(supervisor, settings, shape, env)
         path = write_dev_env(settings, shape, playground.handle, playground.app_password)
+        if (usual := load_settings().var_dir / path.name) != path:
+            copy_dev_env(path, usual)  # there scripts find the demo that was started last
         printer.plain(_welcome(shape, path, playground))
         await supervisor.wait()
     return supervisor.exit_status
@@ -62,7 +64,7 @@ async def _run(settings: Settings, shape: Shape) -> int:
 def _settings_for(port: int) -> Settings:
     """Demos on other ports of the same checkout keep to folders of their own, unless one is chosen for them."""
     settings = load_settings()
-    if port == DEFAULT_PORT or "CONNECTOR_VAR_DIR" in os.environ:
+    if port == DEFAULT_PORT or os.environ.get("CONNECTOR_VAR_DIR"):
         return settings
     return settings.model_copy(update={"var_dir": settings.var_dir / str(port)})
 

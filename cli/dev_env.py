@@ -35,6 +35,10 @@ def write_dev_env(settings: Settings, shape: Shape, handle: str, app_password: s
     return path
 
 
+def copy_dev_env(path: Path, to: Path) -> None:
+    _write(to, _read(path))
+
+
 def _works(database: Database, key: str) -> bool:
     prefix = api_keys.prefix_of(key)
     if prefix is None:

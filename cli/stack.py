@@ -19,8 +19,8 @@ from connections.settings import Settings
 from connections.vault import ensure_development_keys
 
 _START_SECONDS = 60.0
-# Longer than an attempt and its settling, and than the longest wait of a caller.
-_FINISH_SECONDS = 30.0
+# What a part may take to stop beyond one attempt: to settle it, or to answer those who wait.
+_FINISH_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,15 @@ async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: M
         env = {**env, "CONNECTOR_REDIS_URL": valkey.url}
         await supervisor.start(valkey.command)
         await supervisor.wait_until(valkey.answers, what="Valkey", seconds=_START_SECONDS)
+    grace = settings.attempt_seconds + _FINISH_SECONDS
+
+    def part(name: str, *arguments: str) -> Command:
+        return Command(name, [sys.executable, "-m", "cli", *arguments], env=env, grace=grace)
+
     names = ["worker"] if shape.workers == 1 else [f"worker-{number}" for number in range(1, shape.workers + 1)]
-    await supervisor.start(*(_part(name, ["worker"], env) for name in names))
-    await supervisor.start(_part("beat", ["beat"], env))
-    await supervisor.start(_part("api", ["api", "--host", shape.host, "--port", str(shape.port)], env))
+    await supervisor.start(*(part(name, "worker") for name in names))
+    await supervisor.start(part("beat", "beat"))
+    await supervisor.start(part("api", "api", "--host", shape.host, "--port", str(shape.port)))
     # In this order, because the API complains in its log about every probe it has to refuse.
     await _until_worker_lives(supervisor, env.get("CONNECTOR_REDIS_URL") or settings.redis)
     await _until_ready(supervisor, shape.url)
@@ -103,7 +108,3 @@ async def _until_ready(supervisor: Supervisor, url: str) -> None:
                 return False
 
         await supervisor.wait_until(is_ready, what="the API to be ready", seconds=_START_SECONDS)
-
-
-def _part(name: str, arguments: list[str], env: Mapping[str, str]) -> Command:
-    return Command(name, [sys.executable, "-m", "cli", *arguments], env=env, grace=_FINISH_SECONDS)
