@@ -52,12 +52,13 @@ class Connector:
 
 @contextlib.contextmanager
 def running_connector(directory: Path, *arguments: str, **variables: str) -> Iterator[Connector]:
-    """`connector …` on a free port, with its files in `directory`/var. Killed at the end if it still runs."""
+    """`connector …` in `directory`, its files in `var` there, on a free port. Killed at the end if it still runs."""
     port = free_port()
-    log = directory / "output.log"
+    log = directory / f"output-{port}.log"
     environment = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(ROOT),
         "CONNECTOR_VAR_DIR": str(directory / "var"),
         "PORT": str(port),
         **variables,
@@ -65,7 +66,7 @@ def running_connector(directory: Path, *arguments: str, **variables: str) -> Ite
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli", *arguments],
-            cwd=ROOT,
+            cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=stream,

@@ -64,6 +64,20 @@ def test_a_first_run_and_a_second(tmp_path: Path) -> None:
     assert first["UNIPOST_API_KEY"] not in connector.output
 
 
+def test_demos_in_one_folder_keep_apart(tmp_path: Path) -> None:
+    usual = tmp_path / "var" / "dev.env"
+    unset = {"CONNECTOR_VAR_DIR": ""}
+    with running_connector(tmp_path, "demo", **unset) as first, running_connector(tmp_path, "demo", **unset) as second:
+        first.wait_for(WELCOMED)
+        second.wait_for(WELCOMED)
+        own = [variables(tmp_path / "var" / demo.url.rpartition(":")[2] / "dev.env") for demo in (first, second)]
+
+        assert [known["CONNECTOR_URL"] for known in own] == [first.url, second.url]
+        assert variables(usual) in own
+        assert stat.S_IMODE(usual.stat().st_mode) == 0o600
+        assert [connect(known).returncode for known in own] == [0, 0]
+
+
 def test_a_network_that_is_there_already_is_used(tmp_path: Path) -> None:
     with (
         SandboxProcess() as network,
