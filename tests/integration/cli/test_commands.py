@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from connections.errors import Unauthorized
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.vault import Sealer, ShimKeys
+from tests.processes import ROOT
+from tests.servers import free_port
 
 Connector = Callable[..., Result]
 
@@ -147,3 +151,17 @@ def test_a_key_ring_is_never_replaced(connector: Connector, tmp_path: Path) -> N
     ring.unlink()
     assert connector("keys", "generate").exit_code == 1  # the excerpt alone would belong to no ring
     assert not ring.exists()
+
+
+@pytest.mark.parametrize("command", ["api", "worker", "beat"])
+def test_a_part_alone_needs_a_queue(command: str, migrated: Connector) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "cli", command, *(["--port", str(free_port())] if command == "api" else [])],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    line = "CONNECTOR_REDIS_URL is not set; `connector up` starts an embedded Valkey by itself"
+    assert (answer.returncode, answer.stdout, answer.stderr) == (2, "", f"connector: {line}\n")

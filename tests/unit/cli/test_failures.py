@@ -47,17 +47,6 @@ def test_a_wrong_setting_is_one_line(
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"connector: {line}\n")
 
 
-@pytest.mark.parametrize("command", ["worker", "beat"])
-def test_a_part_alone_needs_a_queue(command: str) -> None:
-    # A process of its own, because Celery's app is made when its module is imported, once.
-    result = subprocess.run(
-        [sys.executable, "-m", "cli", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "CONNECTOR_REDIS_URL is not set" in result.stderr
-
-
 def test_help_imports_nothing_heavy() -> None:
     program = """
 import sys
