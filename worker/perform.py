@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -79,7 +80,7 @@ class Performer:
         verified = platform.connect(
             self._settlement.open_credentials(task),
             deadline=started + self._attempt_seconds,
-            refuse_if_connected=lambda external_id, name: self._settlement.refuse_if_connected(task, external_id, name),
+            refuse_if_connected=partial(self._settlement.refuse_if_connected, task),
         )
         is_kept = False
         try:

@@ -123,6 +123,7 @@ class ClaimedTask:
     workspace_id: str
     profile_id: str
     platform: str
+    queue: str
     request_id: str
     sealed_credentials: bytes = field(repr=False)
     reply_to: str | None
@@ -139,6 +140,7 @@ _CLAIMED = (
     connect_tasks.c.workspace_id,
     connect_tasks.c.profile_id,
     connect_tasks.c.platform,
+    connect_tasks.c.queue,
     connect_tasks.c.request_id,
     connect_tasks.c.sealed_credentials,
     connect_tasks.c.reply_to,

@@ -17,7 +17,7 @@ __all__ = ["Credentials", "Platform", "RefuseIfConnected", "Session", "VerifiedA
 class RefuseIfConnected(Protocol):
     """Asked once the account is known and before a login is spent on it.
 
-    Raises `AlreadyConnected` when the workspace has it. `name` is the account's verified name, if there is one.
+    Raises `AlreadyConnected` when the login can be spared. `name` is the account's verified name, if there is one.
     """
 
     def __call__(self, external_id: str, name: str | None) -> None: ...

@@ -164,15 +164,26 @@ def test_a_rate_limit_that_outlasts_the_caller_is_told_at_once(bench: Bench) -> 
     assert Outcome.from_row(task.outcome).retry_at is not None
 
 
-def test_a_connected_account_is_refused_before_a_login_is_spent(bench: Bench) -> None:
+@pytest.mark.parametrize(("queue", "logins"), [(Queue.CONNECT, 1), (Queue.BULK, 0)])
+def test_a_second_connect_is_refused_and_costs_a_row_of_many_no_login(bench: Bench, queue: Queue, logins: int) -> None:
     bench.perform(bench.accept(), FakePlatform([verified()]))
+    task_id = bench.accept(identifier="alice-again.test")
+    with bench.database.write() as connection:
+        connection.execute(update(connect_tasks).where(connect_tasks.c.id == task_id).values(queue=queue))
     again = FakePlatform([verified()])
-    task = bench.perform(bench.accept(identifier="alice-again.test"), again)
+    task = bench.perform(task_id, again)
 
     assert error_of(task).code == "ACCOUNT_ALREADY_CONNECTED"
     assert "alice.test" in error_of(task).message
-    assert again.ended == []  # there was no session to end
+    assert again.ended == [verified()] * logins
     assert bench.count_accounts() == 1
+
+
+def test_a_wrong_password_is_told_even_when_the_account_is_connected(bench: Bench) -> None:
+    bench.perform(bench.accept(), FakePlatform([verified()]))
+    task = bench.perform(bench.accept(identifier="alice-again.test"), fail_with(errors.CredentialsRejected()))
+
+    assert error_of(task).code == "UNAUTHORIZED"
 
 
 class RacedPlatform(FakePlatform):
