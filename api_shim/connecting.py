@@ -2,12 +2,16 @@
 
 import asyncio
 
+import structlog
+
 from api_shim.bootstrap import Shim
 from connections.errors import ServiceUnavailable
 from connections.ids import new_id
 from connections.intake import ConnectCommand
 from connections.repository.tasks import TaskRow
 from connections.service import Accepted, Caller
+
+log = structlog.get_logger()
 
 
 async def connect(shim: Shim, caller: Caller, command: ConnectCommand, *, request_id: str, wait: float) -> TaskRow:
@@ -42,6 +46,7 @@ def _accept_and_send(
     shim: Shim, caller: Caller, command: ConnectCommand, *, task_id: str, request_id: str, wait: float
 ) -> Accepted:
     accepted = shim.service.accept(caller, command, request_id=request_id, reply_to=shim.id, wait=wait, task_id=task_id)
+    log.info("connect_accepted", task_id=accepted.task_id, joined=not accepted.is_new, wait=wait)
     if accepted.is_new:  # otherwise an identical request is in flight, and its message with it
         shim.queue.send(accepted.task_id)
     return accepted

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api_shim.errors import status_of
 from api_shim.request_id import HEADER as REQUEST_ID
+from api_shim.request_id import WELL_FORMED
 from connections.contract import ConnectRequest, ErrorAnswer
 from connections.errors import (
     BadRequest,
@@ -107,6 +108,7 @@ def _connect_request_schemas() -> Json:
     schema = ConnectRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     definitions: Json = schema.pop("$defs")
     _add_aliases(definitions["BlueskyCredentials"])
+    schema["properties"]["platform"]["enum"] = sorted(PLATFORMS)
     return {**definitions, "ConnectRequest": schema}
 
 
@@ -124,15 +126,19 @@ def _add_aliases(credentials: Json) -> None:
 
 
 def _add_request_id(operation: Json) -> None:
-    schema = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"}
+    pattern = f"^{WELL_FORMED.pattern}$"
     sent = {
         "name": REQUEST_ID,
         "in": "header",
         "required": False,
-        "description": "Kept when well-formed, otherwise replaced; found again in every log line.",
-        "schema": schema,
+        "description": f"Kept when it matches `{pattern}`, otherwise replaced; found again in every log line.",
+        "schema": {"type": "string"},  # anything goes: a bad one fails no request
     }
     operation.setdefault("parameters", []).append(sent)
     for response in operation["responses"].values():
-        answered = {"description": "The id of this request.", "schema": schema, "required": True}
+        answered = {
+            "description": "The id of this request.",
+            "schema": {"type": "string", "pattern": pattern},
+            "required": True,
+        }
         response["headers"] = {REQUEST_ID: answered, **response.get("headers", {})}

@@ -12,6 +12,7 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 from kombu.exceptions import KombuError
+from kombu.pools import ProducerPool
 from redis.exceptions import RedisError
 
 from connections.errors import QueueUnavailable
@@ -22,6 +23,11 @@ from connections.settings import Settings
 # While Redis hangs, every try costs a thread two seconds. After a failure nobody tries for this long, so that callers
 # in the hundreds learn of it together instead of one threadful after the other.
 _COOL_DOWN_SECONDS = 1.0
+
+
+# More than there are threads, so that none waits for another's.
+_CONNECTIONS = 32
+_ACQUIRE_SECONDS = 1.0
 
 
 class TaskQueue(Protocol):
@@ -41,34 +47,39 @@ class CeleryQueue:
         # Not the current app: that name belongs to a worker, should one ever share the process.
         self._app = Celery("connector-api", set_as_current=False)
         self._app.conf.update(celery_settings(settings))
-        self._closed_until = 0.0
+        # Pools of its own: Celery's are shared with every app of this URL in the process, so they cannot be closed.
+        self._connections = self._app.connection_for_write().Pool(_CONNECTIONS)
+        self._producers = ProducerPool(self._connections, limit=_CONNECTIONS)
+        self._silent_until = 0.0
 
     def send(self, task_id: str) -> None:
         """Raises `QueueUnavailable` when Redis does not take the message: then the sweep will send it."""
-        if time.monotonic() < self._closed_until:
+        if time.monotonic() < self._silent_until:
             raise _unavailable(task_id)
         try:
-            self._app.send_task(
-                CONNECT_ACCOUNT, args=[task_id], task_id=task_id, queue=Queue.CONNECT.value, ignore_result=True
-            )
+            with self._producers.acquire(block=True, timeout=_ACQUIRE_SECONDS) as producer:
+                self._app.send_task(
+                    CONNECT_ACCOUNT, args=[task_id], task_id=task_id, queue=Queue.CONNECT.value, producer=producer
+                )
         except (KombuError, RedisError, OSError) as error:
-            self._closed_until = time.monotonic() + _COOL_DOWN_SECONDS
+            self._silent_until = time.monotonic() + _COOL_DOWN_SECONDS
             raise _unavailable(task_id) from error
 
     def close(self) -> None:
-        # kombu shares its pools among all apps with this URL: empty this one, but leave it usable.
-        self._app.pool.force_close_all(close_pool=False)
+        self._producers.force_close_all()
+        self._connections.force_close_all()
         self._app.close()
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
+    name = Queue.CONNECT.value
     tls = {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}} if settings.redis.startswith("rediss://") else {}
     return {
         "broker_url": settings.redis,
         # Celery leaves the certificate of a rediss:// broker unchecked unless told otherwise.
         **tls,
         # The same exchange and key as the worker's: a binding of another name would be a second way into the queue.
-        "task_queues": [KombuQueue(name, Exchange(name), routing_key=name) for name in [Queue.CONNECT.value]],
+        "task_queues": [KombuQueue(name, Exchange(name), routing_key=name)],
         # A misspelt queue is a mistake to hear of now, not a queue that nobody reads.
         "task_create_missing_queues": False,
         # JSON only, because pickle runs what it is sent.
@@ -90,9 +101,6 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             "max_retries": 0,
             "connect_retries_timeout": 2,
         },
-        # No thread waits for another's connection: there are more of them than threads.
-        "broker_pool_limit": 32,
-        "broker_pool_acquire_timeout": 1,
         # Half a millisecond for an event that nobody reads.
         "task_send_sent_event": False,
     }

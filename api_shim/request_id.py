@@ -11,7 +11,7 @@ from connections.ids import new_id
 
 HEADER = "X-Request-Id"
 
-_WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}")
+WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class RequestIds:
@@ -40,7 +40,7 @@ class RequestIds:
 def choose(sent: list[str]) -> str:
     """The id of a request that carried these values of the header."""
     match sent:
-        case [only] if _WELL_FORMED.fullmatch(only):
+        case [only] if WELL_FORMED.fullmatch(only):
             return only
         case _:
             return new_id("req")

@@ -1,8 +1,8 @@
 """One place where all callers of this process wait for the outcomes of their tasks.
 
 The table is the truth. An announcement is only a hint to look at it now, so whoever can write to Redis can cause a
-query but never an outcome; and behind it stands a slow poll, so that a lost announcement costs a second, never the
-answer. Hints that come while a query runs share the next one.
+query but never an outcome; and behind it stands a slow poll, so that a lost announcement costs a second or two, never
+the answer. Hints that come while a query runs share the next one.
 """
 
 import asyncio

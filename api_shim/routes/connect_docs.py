@@ -108,7 +108,10 @@ CONNECT: dict[str, Any] = {
             description="Accepted, and not finished within the time the caller preferred to wait.",
             headers=LOCATION | PREFERENCE_APPLIED | POLL_HEADERS,
             example={"data": _QUEUED, "request_id": EXAMPLE_REQUEST_ID},
-        ),
+        )
+        | {
+            "links": {"Task": {"operationId": "get_connect_task", "parameters": {"task_id": "$response.body#/data/id"}}}
+        },
         **failures(
             Unauthorized(),
             CredentialsRejected(

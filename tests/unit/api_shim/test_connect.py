@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import structlog
 
 from connections import errors
 from connections.contract import Account, ProviderError
@@ -39,11 +40,14 @@ async def test_a_connected_account_stands_at_the_top_and_under_data(api: Api) ->
     assert body["connected_at"].endswith("Z")
 
 
-async def test_the_worker_learns_the_request_id(api: Api) -> None:
+async def test_the_request_id_leads_to_the_task_and_to_the_worker(api: Api) -> None:
     api.queue.on_send = api.worker.succeed
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        answer = await api.connect()
 
-    answer = await api.connect()
-
+    (line,) = lines
+    assert (line["event"], line["task_id"]) == ("connect_accepted", api.queue.sent[0])
+    assert line["request_id"] == answer.headers["x-request-id"]
     assert list(api.worker.request_ids.values()) == [answer.headers["x-request-id"]]
 
 

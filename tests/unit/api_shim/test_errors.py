@@ -55,7 +55,7 @@ async def test_a_bug_in_looking_up_outcomes_is_a_500_too(api: Api, monkeypatch: 
         error = error_of(await api.connect(), 500)
 
     assert error["code"] == "INTERNAL_ERROR"
-    assert [line["event"] for line in lines] == ["request_crashed"]
+    assert [line["event"] for line in lines] == ["connect_accepted", "request_crashed"]
 
 
 async def test_no_answer_and_no_line_repeats_a_credential(api: Api) -> None:
