@@ -98,7 +98,7 @@ def running_stack(database: str) -> Iterator[tuple[Service, SandboxProcess]]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if database == "postgres":
-            url = stack.enter_context(running_postgres(directory / "postgres")).create("bench")
+            url = stack.enter_context(running_postgres()).create("bench")
         else:
             url = f"sqlite:///{directory / 'connector.db'}"
         upgrade(url)

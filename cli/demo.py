@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,16 +23,11 @@ _SANDBOX_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Playground:
-    """The network that `.test` handles belong to, and an account there, if one is known."""
+    """The network of `.test` handles, as variables for the service, and an account there, if one is known."""
 
-    pds_url: str
-    plc_url: str
+    env: Mapping[str, str]
     handle: str = ""
     app_password: str = field(default="", repr=False)
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {"CONNECTOR_DEV_PDS_URL": self.pds_url, "CONNECTOR_PLC_URL": self.plc_url}
 
 
 def run(port: int, workers: int) -> int:
@@ -73,12 +69,8 @@ def _given_playground(settings: Settings) -> Playground | None:
     """The network of the environment, when it names both of its parts."""
     if settings.dev_pds_url is None or "CONNECTOR_PLC_URL" not in os.environ:
         return None
-    return Playground(
-        settings.dev_pds_url,
-        settings.plc_url,
-        os.environ.get("DEMO_HANDLE", ""),
-        os.environ.get("DEMO_APP_PASSWORD", ""),
-    )
+    inherited: dict[str, str] = {}
+    return Playground(inherited, os.environ.get("DEMO_HANDLE", ""), os.environ.get("DEMO_APP_PASSWORD", ""))
 
 
 async def _start_sandbox(supervisor: Supervisor, settings: Settings) -> Playground:
@@ -94,7 +86,9 @@ async def _start_sandbox(supervisor: Supervisor, settings: Settings) -> Playgrou
     await supervisor.wait_until(is_ready, what="the sandbox", seconds=_SANDBOX_SECONDS)
     network = json.loads(ready_file.read_text())
     account = network["accounts"][0]
-    return Playground(network["pds"], network["plc"], account["handle"], account["app_password"])
+    # Its directory is asked first and the real one for all others, so that real accounts connect beside it.
+    env = {"CONNECTOR_DEV_PDS_URL": network["pds"], "CONNECTOR_DEV_PLC_URL": network["plc"]}
+    return Playground(env, account["handle"], account["app_password"])
 
 
 def _welcome(shape: Shape, dev_env: Path, playground: Playground) -> str:

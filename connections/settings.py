@@ -46,6 +46,9 @@ class Settings(BaseSettings):
         default=None,
         description="Development only: `.test` handles resolve there, plain http and loopback allowed.",
     )
+    dev_plc_url: str | None = Field(
+        default=None, description="Development only: a directory that is asked before CONNECTOR_PLC_URL."
+    )
     dns_servers: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Nameservers as host:port, comma-separated; the system's if empty."
     )
@@ -69,7 +72,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{server!r} is not an address and a port, such as 127.0.0.1:53")
         return value
 
-    @field_validator("plc_url", "bluesky_url", "dev_pds_url")
+    @field_validator("plc_url", "bluesky_url", "dev_pds_url", "dev_plc_url")
     @classmethod
     def _check_origin(cls, value: str | None) -> str | None:
         if value is None:
@@ -112,8 +115,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "CONNECTOR_DATABASE_URL and CONNECTOR_REDIS_URL are required when CONNECTOR_ENV=production"
             )
-        if self.dev_pds_url:
-            raise ValueError("CONNECTOR_DEV_PDS_URL is for development and must be unset when CONNECTOR_ENV=production")
+        for name, url in (("CONNECTOR_DEV_PDS_URL", self.dev_pds_url), ("CONNECTOR_DEV_PLC_URL", self.dev_plc_url)):
+            if url:
+                raise ValueError(f"{name} is for development and must be unset when CONNECTOR_ENV=production")
         for name, url in (("CONNECTOR_PLC_URL", self.plc_url), ("CONNECTOR_BLUESKY_URL", self.bluesky_url)):
             if not url.startswith("https://"):
                 raise ValueError(f"{name} must be https when CONNECTOR_ENV=production")

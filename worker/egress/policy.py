@@ -47,7 +47,11 @@ class Destinations:
 
     def __init__(self, settings: Settings) -> None:
         self._operators = _origins(settings.plc_url, settings.bluesky_url)
-        self._development = frozenset() if settings.is_production else self._operators | _origins(settings.dev_pds_url)
+        self._development = (
+            frozenset()
+            if settings.is_production
+            else (self._operators | _origins(settings.dev_pds_url, settings.dev_plc_url))
+        )
 
     def is_exempt(self, url: httpx.URL, policy: Policy) -> bool:
         """Whether the address behind `url` goes unchecked, because the operator vouches for exactly this origin.

@@ -35,6 +35,7 @@ UNFIT = {
     "no database": ("CONNECTOR_DATABASE_URL", ""),
     "no Redis": ("CONNECTOR_REDIS_URL", ""),
     "a development PDS": ("CONNECTOR_DEV_PDS_URL", "http://localhost:2583"),
+    "a development directory": ("CONNECTOR_DEV_PLC_URL", "http://localhost:2582"),
     "a plain PLC": ("CONNECTOR_PLC_URL", "http://localhost:2582"),
 }
 

@@ -92,12 +92,17 @@ def test_the_apis_excerpt_holds_no_private_key() -> None:
     assert not [key for key in private if key in excerpt]
 
 
-def test_keys_are_never_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", ["keys.json", "keys.shim.json"])
+def test_keys_are_never_replaced(tmp_path: Path, left: str) -> None:
     settings = Settings(var_dir=tmp_path)
-    generate_key_files(settings)
+    for path in generate_key_files(settings):
+        if path.name != left:
+            path.unlink()
+    kept = (tmp_path / left).read_bytes()
 
     with pytest.raises(FileExistsError):
         generate_key_files(settings)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(left, kept)]
 
 
 def production(keys: Path) -> Settings:

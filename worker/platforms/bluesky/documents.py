@@ -29,7 +29,8 @@ class Documents:
 
     def __init__(self, egress: Egress, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._egress = egress
-        self._plc_url = settings.plc_url
+        # A local directory knows local accounts; all others are as real as ever.
+        self._directories = [url for url in (settings.dev_plc_url, settings.plc_url) if url]
         self._known: TtlCache[Did, Document | None] = TtlCache(CACHED_DOCUMENTS, clock)
 
     def fetch(self, did: Did, *, deadline: float) -> Document:
@@ -48,21 +49,30 @@ class Documents:
     def _look_up(self, did: Did, deadline: float) -> Document | None:
         host = web_host(did)
         if host:
-            url, policy = f"https://{host}/.well-known/did.json", DID_WEB
-        else:
-            url, policy = f"{self._plc_url}/{did}", xrpc.OPERATORS
-        answer = xrpc.fetch(self._egress, url, policy, deadline=deadline)
-        if answer.status != 200:
-            error = from_answer(DID_DOCUMENT, answer)
-            if isinstance(error, IdentityUnusable):
-                return None
-            raise error
-        try:
-            return read_document(answer.body)
-        except Malformed as exc:
-            if host:
+            try:
+                return self._ask(f"https://{host}/.well-known/did.json", DID_WEB, deadline)
+            except Malformed as exc:
                 raise IdentityUnusable("The account's identity document cannot be read.") from exc
-            raise unreachable(answer.status) from exc
+        return self._ask_directories(did, deadline)
+
+    def _ask_directories(self, did: Did, deadline: float) -> Document | None:
+        for directory in self._directories:
+            try:
+                document = self._ask(f"{directory}/{did}", xrpc.OPERATORS, deadline)
+            except Malformed as exc:
+                raise unreachable() from exc
+            if document is not None:
+                return document
+        return None
+
+    def _ask(self, url: str, policy: Policy, deadline: float) -> Document | None:
+        answer = xrpc.fetch(self._egress, url, policy, deadline=deadline)
+        if answer.status == 200:
+            return read_document(answer.body)
+        error = from_answer(DID_DOCUMENT, answer)
+        if isinstance(error, IdentityUnusable):
+            return None
+        raise error
 
 
 def claimed_handle(document: Document) -> Handle | None:

@@ -1,5 +1,7 @@
 """Handle to DID by DNS, web site and authority; names and hosts are injected."""
 
+from pathlib import Path
+
 import pytest
 
 from connections.errors import (
@@ -273,4 +275,20 @@ def test_test_handles_are_the_local_servers(tmp_path_factory: pytest.TempPathFac
     world.reply(f"POST localhost:2583/xrpc/{CREATE}", answer(200, session()))
     world.resolver.hosts["127.0.0.1"] = ["127.0.0.1"]
     assert world.connect("alice.test").host == "http://localhost:2583"
+    world.bluesky.close()
+
+
+def test_a_local_directory_is_asked_first_and_the_public_one_for_all_others(tmp_path: Path) -> None:
+    settings = Settings(var_dir=tmp_path, dev_plc_url="http://127.0.0.1:2582")
+    world = World(settings)
+    world.resolver.hosts["127.0.0.1"] = ["127.0.0.1"]
+    world.reply(f"GET 127.0.0.1:2582/{DID}", answer(404))
+    assert world.connect().external_id == DID
+    world.bluesky.close()
+
+    world = World(settings)
+    world.resolver.hosts["127.0.0.1"] = ["127.0.0.1"]
+    world.reply(f"GET 127.0.0.1:2582/{DID}", answer(200, document()))
+    assert world.connect().external_id == DID
+    assert "plc.directory" not in world.resolver.asked
     world.bluesky.close()
