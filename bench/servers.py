@@ -1,4 +1,4 @@
-"""uvicorn beside granian under the API: `python -m bench.servers` (granian is no dependency: `pip install granian`).
+"""uvicorn beside granian under the API: `python -m bench.servers`, about four minutes.
 
 The app is the real one over doubles that cost next to nothing, so what differs is the server. Both take turns in one
 run; each number is the median of the rounds. At the end, what becomes of a waiting caller when the process is stopped.
