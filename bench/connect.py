@@ -62,7 +62,7 @@ def main() -> None:
     show(results)
     RESULTS.mkdir(parents=True, exist_ok=True)
     packages = {name: version(name) for name in PACKAGES}
-    kept = {"packages": packages, "results": [asdict(result) for result in results]}
+    kept = {"packages": packages, "results": [rounded(result) for result in results]}
     (RESULTS / "connect.json").write_text(json.dumps(kept, indent=2) + "\n")
     draw(results, RESULTS / "connect.png")
 
@@ -158,6 +158,10 @@ def percentile(values: list[float], hundredth: int) -> float:
     return statistics.quantiles(values, n=100)[hundredth - 1]
 
 
+def rounded(result: Result) -> dict[str, Any]:
+    return {name: round(value, 2) if isinstance(value, float) else value for name, value in asdict(result).items()}
+
+
 def show(results: list[Result]) -> None:
     table = Table(title=f"Synchronous connect, login of {1000 * LOGIN_SECONDS:.0f} ms; times in ms")
     rows: list[tuple[str, Callable[[Result], str]]] = [
@@ -182,26 +186,30 @@ def draw(results: list[Result], path: Path) -> None:
 
     names = [result.database for result in results]
     figure, (latency, cpu) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    latency.barh(names, [result.upstream_p50 for result in results], label="upstream alone", color="#b8c4d6")
+    latency.barh(
+        names, [result.upstream_p50 for result in results], label="upstream alone", height=0.5, color="#b8c4d6"
+    )
     latency.barh(
         names,
         [result.added_p50 for result in results],
         left=[result.upstream_p50 for result in results],
         label="added",
+        height=0.5,
         color="#1f6feb",
     )
     latency.set(title="One caller: p50 of a connect", xlabel="ms")
-    cpu.barh(names, [result.cpu_api for result in results], label="API", color="#1f6feb")
+    cpu.barh(names, [result.cpu_api for result in results], label="API", height=0.5, color="#1f6feb")
     cpu.barh(
         names,
         [result.cpu_worker for result in results],
         left=[result.cpu_api for result in results],
         label="worker",
+        height=0.5,
         color="#f0883e",
     )
     cpu.set(title=f"{CALLERS} callers: CPU of a connect", xlabel="ms")
     for axes in (latency, cpu):
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, ncol=2, loc="upper center", bbox_to_anchor=(0.5, -0.22))
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
 
