@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -194,10 +195,23 @@ def test_who_waits_too_long_at_a_shutdown_is_told_that_the_task_goes_on(own_serv
 
 def test_a_long_body_is_refused_and_the_connection_goes_on(server: Server) -> None:
     long = b"x" * 1024 * 1024
-    for content in (long, (long[:1024] for _ in range(1024))):
-        answer = server.client.post(CONNECT, content=content, headers={"Content-Type": "application/json"})
-        assert answer.status_code == 413
-        assert server.client.get("/healthz").status_code == 200
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.connect()
+    connection.auto_open = 0  # a second socket would hide that the first was closed
+    with closing(connection):
+        used = connection.sock
+        for content in (long, (long[:1024] for _ in range(1024))):
+            connection.request("POST", CONNECT, content, server.key | {"Content-Type": "application/json"})
+            assert status_of_next(connection) == 413
+            connection.request("GET", "/healthz")
+            assert status_of_next(connection) == 200
+            assert connection.sock is used
+
+
+def status_of_next(connection: HTTPConnection) -> int:
+    with connection.getresponse() as answer:
+        answer.read()
+        return answer.status
 
 
 MALFORMED = {
