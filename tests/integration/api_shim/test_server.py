@@ -242,11 +242,13 @@ def test_the_server_does_not_say_what_it_is(server: Server) -> None:
 
 
 def test_nothing_secret_is_logged(own_server: Server) -> None:
-    own_server.client.post(CONNECT, json=body(), headers={"Prefer": "respond-async"})
-    own_server.client.post(CONNECT, json=body() | {"platform": "x"})
+    accepted = own_server.client.post(CONNECT, json=body(), headers={"Prefer": "respond-async"})
+    refused = own_server.client.post(CONNECT, json=body() | {"platform": "x"})
     own_server.process.send_signal(signal.SIGTERM)
     own_server.process.wait(20)
 
+    assert (accepted.status_code, refused.status_code) == (202, 422)
     log = own_server.log.read_text()
+    assert "connect_accepted" in log
     assert "canary" not in log
     assert own_server.tenant.key not in log
