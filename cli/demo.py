@@ -15,6 +15,7 @@ from cli.ports import LOOPBACK
 from cli.printer import OWN_NAME, Printer
 from cli.stack import Shape, prepare, start
 from cli.supervisor import Command, Supervisor
+from connections.folders import make_private
 from connections.settings import Settings, load_settings
 
 DEFAULT_PORT = 8000
@@ -74,7 +75,7 @@ def _given_playground(settings: Settings) -> Playground | None:
 
 
 async def _start_sandbox(supervisor: Supervisor, settings: Settings) -> Playground:
-    settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(settings.var_dir)
     ready_file = settings.var_dir / "sandbox.json"
     ready_file.unlink(missing_ok=True)
     argv = [sys.executable, "-m", "sandbox", "--ready-file", str(ready_file), "--parent-pid", str(os.getpid())]
@@ -103,7 +104,7 @@ def _welcome(shape: Shape, dev_env: Path, playground: Playground) -> str:
             "",
             f"  Ready at {shape.url} (documentation: {shape.url}/docs). In another terminal, take the API key:",
             "",
-            f"    . {_relative(dev_env)}",
+            f"    set -a; . {_relative(dev_env)}; set +a",
             "",
             *(sandbox_account if playground.handle else []),
             "  Connect a Bluesky account of yours (Settings, Privacy and security, App passwords):",

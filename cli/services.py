@@ -12,7 +12,10 @@ _LOOPBACK = "127.0.0.1"
 
 
 def up(host: Host = _LOOPBACK, port: Port = 8000, workers: Workers = 1) -> None:
-    """Run everything in the foreground: API, workers, beat, and a Valkey if CONNECTOR_REDIS_URL is not set."""
+    """Run everything in the foreground.
+
+    That is the API, workers, beat, and a Valkey if CONNECTOR_REDIS_URL is not set.
+    """
     from cli import stack
     from connections.settings import load_settings
 
@@ -20,7 +23,10 @@ def up(host: Host = _LOOPBACK, port: Port = 8000, workers: Workers = 1) -> None:
 
 
 def demo(port: Port = 8000, workers: Workers = 1) -> None:
-    """Run everything with a sandbox of Bluesky beside it, and say what to try (`make run`)."""
+    """Run everything, with a sandbox of Bluesky (`make run`).
+
+    Makes a workspace, a profile and a key once, and says what to try.
+    """
     from cli.demo import run
 
     raise typer.Exit(run(port, workers))

@@ -14,6 +14,7 @@ from cli.printer import OWN_NAME, Printer
 from cli.supervisor import Command, Supervisor
 from cli.tables import migrate_tables, open_database
 from cli.valkey import EmbeddedValkey
+from connections.folders import make_private
 from connections.messages import WORKER_ALIVE_KEY
 from connections.settings import Settings
 from connections.vault import ensure_development_keys
@@ -67,7 +68,7 @@ async def _up(settings: Settings, shape: Shape) -> int:
 async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: Mapping[str, str]) -> None:
     """Starts everything and returns when it is ready. `env` are further variables for the processes."""
     if not settings.redis_url:
-        settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(settings.var_dir)
         valkey = EmbeddedValkey(settings.var_dir)
         env = {**env, "CONNECTOR_REDIS_URL": valkey.url}
         await supervisor.start(valkey.command)

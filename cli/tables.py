@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from cli.failures import CommandFailed
 from connections import migrate
 from connections.db import Database
+from connections.folders import make_private
 from connections.repository import workspaces
 from connections.settings import Settings
 
@@ -15,7 +16,7 @@ from connections.settings import Settings
 def migrate_tables(settings: Settings) -> None:
     """Brings the tables up to date; the embedded database is created where there is none."""
     if not settings.database_url:
-        settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(settings.var_dir)
     migrate.upgrade(settings.database)
 
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
+from connections.folders import make_private
 from connections.settings import Environment, Settings, SettingsError
 
 # RFC 9180, base mode.
@@ -122,7 +123,7 @@ def generate_key_files(settings: Settings) -> tuple[Path, Path]:
     ring, excerpt = settings.worker_keys_path, settings.shim_keys_path
     if excerpt.exists():
         raise FileExistsError(excerpt)  # before the ring is written: the two must match
-    ring.parent.mkdir(parents=True, exist_ok=True)
+    make_private(ring.parent)
     keys = WorkerKeys.generate(settings.env)
     keys.save(ring)
     keys.for_shim().save(excerpt)

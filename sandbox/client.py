@@ -84,10 +84,6 @@ class ControlClient:
         """Take one order back."""
         self._send("DELETE", f"faults/{fault_id}")
 
-    def clear_faults(self) -> None:
-        """Take every order back."""
-        self._send("DELETE", "faults")
-
     def put_document(self, did: str, document: dict[str, Any]) -> None:
         """Store a DID document, right or wrong; a did:web one is served by every PDS for that Host header."""
         self._send("PUT", f"documents/{_quoted(did)}", document)
@@ -95,10 +91,6 @@ class ControlClient:
     def tombstone(self, did: str) -> None:
         """Let the directory answer 410."""
         self._send("PUT", f"documents/{_quoted(did)}", None)
-
-    def forget_document(self, did: str) -> None:
-        """Let the directory answer 404."""
-        self._send("DELETE", f"documents/{_quoted(did)}")
 
     def put_name(self, name: str, **records: list[str]) -> None:
         """Replace the DNS records of a name: `TXT=['"did=…"'], A=["127.0.0.1"]`."""
@@ -117,7 +109,7 @@ class ControlClient:
         return int(self._send("GET", f"names/{_quoted(name)}")["asked"])
 
     def count(self, method: str | None = None, *, identifier: str | None = None, host: str | None = None) -> int:
-        """How many requests there were since the start or the last `clear_requests`."""
+        """How many requests there were since the start or the last `reset`."""
         wanted = {"method": method, "identifier": identifier, "host": host}
         return int(self._send("GET", f"requests?{_query(wanted)}&entries=no")["count"])
 
@@ -131,10 +123,6 @@ class ControlClient:
         wanted = {"method": method, "identifier": identifier, "host": host}
         entries: list[dict[str, Any]] = self._send("GET", f"requests?{_query(wanted)}")["entries"]
         return entries
-
-    def clear_requests(self) -> None:
-        """Forget the requests so far."""
-        self._send("DELETE", "requests")
 
     def limits(self, *, enabled: bool, scale: float = 1.0, retry_after: bool = False, host: str = "pds") -> None:
         """Switch the documented rate limits of one PDS; `scale` below 1 shortens every window."""

@@ -44,14 +44,12 @@ class Control:
             ("PATCH", "accounts"): self._change_account,
             ("POST", "faults"): self._order_fault,
             ("GET", "faults"): self._show_faults,
-            ("DELETE", "faults"): self._cancel_faults,
+            ("DELETE", "faults"): self._cancel_fault,
             ("PUT", "documents"): self._put_document,
-            ("DELETE", "documents"): self._forget_document,
             ("PUT", "names"): self._put_name,
             ("GET", "names"): self._show_name,
             ("DELETE", "names"): self._remove_name,
             ("GET", "requests"): self._show_requests,
-            ("DELETE", "requests"): self._clear_requests,
             ("PATCH", "hosts"): self._change_host,
             ("POST", "clock"): self._advance_clock,
         }
@@ -100,11 +98,8 @@ class Control:
         orders = self._network.faults.orders()
         return {"faults": [{"id": order.id, "struck": order.struck, **order.fault.to_json()} for order in orders]}
 
-    def _cancel_faults(self, ask: Ask) -> Answer:
-        if ask.key:
-            self._network.faults.cancel(int(ask.key))
-        else:
-            self._network.faults.clear()
+    def _cancel_fault(self, ask: Ask) -> Answer:
+        self._network.faults.cancel(int(ask.key))
         return {}
 
     def _put_document(self, ask: Ask) -> Answer:
@@ -113,10 +108,6 @@ class Control:
             self._network.directory.tombstone(ask.key)
         else:
             self._network.directory.put(ask.key, document)
-        return {}
-
-    def _forget_document(self, ask: Ask) -> Answer:
-        self._network.directory.forget(ask.key)
         return {}
 
     def _put_name(self, ask: Ask) -> Answer:
@@ -139,10 +130,6 @@ class Control:
         only_count = wanted.pop("entries", "") == "no"
         answer: Answer = {"count": self._network.ledger.count(**wanted)}
         return answer if only_count else {**answer, "entries": self._network.ledger.entries(**wanted)}
-
-    def _clear_requests(self, _ask: Ask) -> Answer:
-        self._network.ledger.clear()
-        return {}
 
     def _change_host(self, ask: Ask) -> Answer:
         host, changes = self._network.hosts[ask.key], ask.body

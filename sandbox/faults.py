@@ -1,7 +1,7 @@
 """Faults: everything an upstream can do wrong, ordered as data.
 
 An order says where (`host`, `account`, `method`; what is left out matches everything), how often (`times`; without it,
-until cleared) and what. The first order that matches a request and is not used up decides the answer. Kinds:
+until cancelled) and what. The first order that matches a request and is not used up decides the answer. Kinds:
 
 Fault
  ├─ Status           another status, with an XRPC error or any body and headers

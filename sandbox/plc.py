@@ -50,10 +50,6 @@ class Directory:
         """Let the DID be answered with 410."""
         self._documents[did] = None
 
-    def forget(self, did: str) -> None:
-        """Let the DID be answered with 404."""
-        self._documents.pop(did, None)
-
     def clear(self) -> None:
         """Forget every DID."""
         self._documents.clear()

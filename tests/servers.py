@@ -67,6 +67,10 @@ class Valkey:
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url, socket_timeout=5)
 
+    def has(self, key: str) -> bool:
+        with self.client() as client:
+            return bool(client.exists(key))
+
     def _answers(self) -> bool:
         with contextlib.suppress(redis.ConnectionError), self.client() as client:
             return bool(client.ping())

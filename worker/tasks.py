@@ -1,9 +1,13 @@
 """The tasks: read an id, make one call. What they work with is built once per process."""
 
+import signal
 from functools import cache
+from types import FrameType
 from typing import Any
 
+import structlog
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown
+from celery.worker import state
 from kombu.exceptions import OperationalError
 
 from connections.errors import QueueUnavailable
@@ -11,6 +15,8 @@ from connections.messages import CONNECT_ACCOUNT, SWEEP, Queue
 from connections.settings import load_settings
 from worker.app import app
 from worker.bootstrap import Worker, build_worker
+
+log = structlog.get_logger()
 
 
 @app.task(name=CONNECT_ACCOUNT)
@@ -44,12 +50,21 @@ def _build(**_: Any) -> None:
 
 @worker_ready.connect
 def _start(**_: Any) -> None:
+    # Celery's own handler writes to stdout past every logger.
+    signal.signal(signal.SIGTERM, _finish)
     worker().heartbeat.start()
+    log.info("worker_ready")
+
+
+def _finish(_number: int, _frame: FrameType | None) -> None:
+    """Takes no further message; the process ends, with status 0, when what runs is done."""
+    state.should_stop = 0
 
 
 @worker_shutdown.connect
 def _stop(**_: Any) -> None:
     worker().close()
+    log.info("worker_stopped")
 
 
 @setup_logging.connect

@@ -91,7 +91,7 @@ def client(service: Service, tenant: Tenant) -> httpx.Client:
 
 
 @pytest.fixture
-def account(sandbox: SandboxProcess, request: pytest.FixtureRequest) -> SandboxAccount:
+def account(sandbox: SandboxProcess) -> SandboxAccount:
     """A fresh account with an app password."""
     return new_account(sandbox)
 

@@ -76,7 +76,7 @@ def running_service(
         }
         service = Service(f"http://127.0.0.1:{port}", Database(database_url), pids, log)
         processes.callback(service.close)
-        wait_until(lambda: valkey.client().exists(WORKER_ALIVE_KEY), what="a worker")
+        wait_until(lambda: valkey.has(WORKER_ALIVE_KEY), what="a worker")
         wait_until(lambda: is_ready(port), what="the API to be ready")
         yield service
 

@@ -4,6 +4,8 @@ import json
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,9 +16,10 @@ from sandbox.client import SandboxAccount
 from sandbox.faults import Delay, Drop, Fault, Garbage, Status
 from sandbox.process import SandboxProcess
 from tests.e2e.conftest import new_account
-from tests.e2e.stack import Service, body
+from tests.e2e.stack import Service, body, running_service
 from tests.factories import Tenant
-from tests.servers import wait_until
+from tests.processes import ROOT
+from tests.servers import running_valkey, wait_until
 
 CONNECT = "/v1/accounts/connect"
 LOGIN = "com.atproto.server.createSession"
@@ -125,6 +128,38 @@ def test_a_wait_that_ends_leaves_the_task_running(
     assert task["status"] == "succeeded"
 
 
+def test_a_plain_call_that_waits_in_vain_is_told_where_to_look(
+    tmp_path: Path, sqlite_url: str, sandbox: SandboxProcess, account: SandboxAccount
+) -> None:
+    sandbox.control.order(Delay(after=4, method=LOGIN, account=account.did, times=1))
+    with (
+        running_valkey(tmp_path) as valkey,
+        running_service(tmp_path, sqlite_url, valkey, sandbox, sync_wait_seconds="1") as service,
+    ):
+        caller = service.client(service.tenant())
+        answer = caller.post(CONNECT, json=body(account.handle, account.app_password))
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (504, "CONNECT_TIMEOUT")
+        assert error["retry_policy"]["will_retry"]
+        assert answer.headers["location"] == f"/v1/connect/tasks/{error['details']['task_id']}"
+        assert int(answer.headers["retry-after"]) >= 1
+
+        task = caller.get(answer.headers["location"], params={"wait": 30}).json()["data"]
+        assert task["status"] == "succeeded"
+
+
+def test_the_sample_of_the_readme_runs(
+    service: Service, tenant: Tenant, account: SandboxAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sample,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    monkeypatch.setenv("UNIPOST_API_KEY", tenant.key)
+    monkeypatch.setenv("CONNECTOR_URL", service.url)
+    names: dict[str, Any] = {}
+    exec(sample.replace("alice.test", account.handle), names)
+
+    assert names["account"].account_name == account.handle
+
+
 def test_fifty_callers_for_fifty_accounts(any_service: Service, sandbox: SandboxProcess) -> None:
     tenant = any_service.tenant()
     client = any_service.client(tenant)
@@ -213,8 +248,6 @@ def test_bad_input_is_told_field_by_field(client: httpx.Client, sent: bytes, sta
     assert answer.status_code == status, error
     assert error["normalized_code"] == error["code"].lower()
     assert [issue["field"] for issue in error.get("issues", [])] == fields
-    # The connection is as good as before.
-    assert client.get("/healthz").status_code == 200
 
 
 def test_methods_media_types_and_addresses(client: httpx.Client) -> None:

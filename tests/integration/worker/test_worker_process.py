@@ -52,7 +52,7 @@ class Stack:
     def worker(self, *options: str) -> Iterator[None]:
         with running(worker_command(*options), environment=self.environment, log=self.log) as process:
             self.process = process
-            wait_until(lambda: self.valkey.client().exists(WORKER_ALIVE_KEY), what="the worker's heartbeat")
+            wait_until(lambda: self.valkey.has(WORKER_ALIVE_KEY), what="the worker's heartbeat")
             yield
 
     def send(self, task: str, *arguments: object) -> None:
@@ -111,6 +111,10 @@ def test_sigterm_ends_a_worker_cleanly(stack: Stack) -> None:
     with stack.worker():
         stack.process.send_signal(signal.SIGTERM)
         assert stack.process.wait(20) == 0
+
+    # Nothing but lines of the log: production reads them as JSON.
+    events = [line.split("]", 1)[1].split()[0] for line in stack.log.read_text().splitlines()]
+    assert events == ["worker_ready", "worker_stopped"]
 
 
 def test_a_worker_without_its_settings_says_so_in_one_line(tmp_path: Path) -> None:

@@ -174,16 +174,33 @@ async def test_a_bug_reaches_those_it_concerns_and_the_loop_goes_on(table: Table
         assert await waiting.follow("ct_2", 10) is not None
 
 
+class CountedPolls(Waiting):
+    """Counts the polls. Each begins when the one before has ended, with its queries."""
+
+    polls = 0
+
+    def _waiting_since(self, moment: float) -> set[str]:
+        self.polls += 1
+        return super()._waiting_since(moment)
+
+    async def polled(self, times: int) -> None:
+        enough = self.polls + times
+        await until(lambda: self.polls >= enough)
+
+
 async def test_nobody_is_asked_when_nobody_waits(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api_shim.waiting.POLL_SECONDS", 0.001)
-    waiting = Waiting(table.finished)
+    waiting = CountedPolls(table.finished)
     async with running(waiting):
-        assert await wait_for(waiting, "ct_1", seconds=0.1) is None
-        await asyncio.sleep(0.02)  # the last query may be under way
+        caller = asyncio.create_task(wait_for(waiting, "ct_1"))
+        await until(lambda: len(table.queries) >= 1)
+        caller.cancel()
+        with suppress(asyncio.CancelledError):
+            await caller
+        await waiting.polled(1)  # the last query may have been under way
         asked = len(table.queries)
-        await asyncio.sleep(0.05)
+        await waiting.polled(10)
 
-    assert asked >= 1
     assert len(table.queries) == asked
 
 
