@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 MAX_WAIT_SECONDS = 60
 
+# More than anybody prefers, and little enough for patterns that take quadratic time at their worst.
+_MAX_LENGTH = 1024
+
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _ELEMENT = re.compile(rf'(?:{_QUOTED}|[^",])+')
@@ -57,6 +60,8 @@ def parse_prefer(values: Iterable[str]) -> Preferences:
 def _preferences(values: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Names in lower case and values without their quotes; an absent value is as good as an empty one."""
     for value in values:
+        if len(value) > _MAX_LENGTH:
+            continue
         for element in _ELEMENT.findall(value):
             if (match := _PREFERENCE.fullmatch(element)) is not None:
                 yield match[1].lower(), _unquoted(match[2] or "")

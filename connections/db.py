@@ -61,7 +61,15 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
         url,
         pool_pre_ping=True,
         # Five seconds is far more than any statement here needs; what takes longer is a lock or a dead server.
-        connect_args={"connect_timeout": 3, "options": "-c statement_timeout=5000 -c timezone=UTC"},
+        connect_args={
+            "connect_timeout": 3,
+            "options": "-c statement_timeout=5000 -c timezone=UTC",
+            # The server's own time-out does not help when the server is gone: these end a connection that fell silent.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,  # milliseconds
+        },
         **options,
     )
 

@@ -225,6 +225,7 @@ class InvalidHandle(InvalidIdentity):
     """This is not a handle. A handle looks like alice.bsky.social."""
 
     issue_code = "invalid_handle"
+    source = ErrorSource.UNIPOST
 
 
 class HandleNotFound(InvalidIdentity):
@@ -249,6 +250,7 @@ class HostNotAllowed(InvalidIdentity):
     """The account's server is not at a public address."""
 
     issue_code = "host_not_allowed"
+    source = ErrorSource.UNIPOST
 
 
 class MainPasswordRejected(InvalidIdentity):

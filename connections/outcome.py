@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any, Self
 
-from connections.contract import Account, ErrorBody, Timestamp, WireModel
+from connections.contract import Account, ErrorBody, RetryPolicy, RetryState, Timestamp, WireModel
+from connections.errors import TaskExpired
 
 
 class Outcome(WireModel):
@@ -16,6 +17,21 @@ class Outcome(WireModel):
     @classmethod
     def of_error(cls, error: ErrorBody, retry_at: datetime | None = None) -> Self:
         return cls(error=error, retry_at=retry_at)
+
+    @classmethod
+    def of_expiry(cls, *, attempts: int, max_attempts: int) -> Self:
+        """A task that nobody could finish in its time."""
+        policy = RetryPolicy(
+            is_retriable=True,
+            will_retry=False,
+            retry_state=RetryState.EXHAUSTED,
+            attempts_made=attempts,
+            max_attempts=max_attempts,
+            attempts_remaining=max(0, max_attempts - attempts),
+            manual_retry_allowed=True,
+            reason="the task's time ended before it could be finished",
+        )
+        return cls(error=TaskExpired().describe(policy))
 
     def to_row(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_none=True)

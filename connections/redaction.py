@@ -10,18 +10,21 @@ from typing import Any
 
 REDACTED = "[redacted]"
 
+_LONGEST = 16_000
+
 _NAMES = r"(?:pass(?:word|wd|phrase)|secret|token|jwt|authorization|cookie|credential|api_?key|private_?key)"
 _SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
 
 # A UUID is let through first, or the middle of it would be taken for an app password.
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _APP_PASSWORD = r"[a-z0-9]{4}(?:-[a-z0-9]{4}){3,}"  # noqa: S105  a shape, not a password
-_JWT = r"eyJ[\w-]*(?:\.[\w-]*)+"
+# Bounded where a match can begin and fail at every character, so that a long text cannot hold up its process.
+_JWT = r"eyJ[\w-]{0,512}(?:\.[\w-]*)+"
 _API_KEY = r"up_(?:live|test)_[\w-]+"
 # `postgresql://user:secret@host`
 _USER_INFO = r"(?<=://)[^\s/:@]*:[^\s/@]+(?=@)"
 # `'password': 'secret'`, as dictionaries and JSON print; a bare `password = …` is a source line of a traceback.
-_NAMED = rf"(?P<name>{_NAMES}\w*\\?[\"']?\s*[:=]\s*)(?:\\?\"[^\"]*\"|\\?'[^']*')"
+_NAMED = rf"(?P<name>{_NAMES}\w{{0,40}}\\?[\"']?\s*[:=]\s*)(?:\\?\"[^\"]*\"|\\?'[^']*')"
 
 _SECRETS = re.compile(
     "|".join([rf"(?P<uuid>{_UUID})", _NAMED, _USER_INFO, _JWT, _API_KEY, _APP_PASSWORD]), re.IGNORECASE
@@ -29,8 +32,9 @@ _SECRETS = re.compile(
 
 
 def redact_text(text: str) -> str:
-    """The text with everything that has a secret's shape replaced."""
-    return _SECRETS.sub(_replacement, text)
+    """The text, cut to 16,000 characters, with everything that has a secret's shape replaced."""
+    kept = text if len(text) <= _LONGEST else text[:_LONGEST] + " [cut]"
+    return _SECRETS.sub(_replacement, kept)
 
 
 def redact(value: object, name: str = "") -> Any:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from connections import api_keys
-from connections.contract import Issue
+from connections.contract import Issue, TaskStatus
 from connections.db import Database
 from connections.errors import NotFound, Unauthorized, ValidationFailed
 from connections.ids import new_id
 from connections.intake import ConnectCommand, is_id, unknown_profile
 from connections.messages import Queue
+from connections.outcome import Outcome
 from connections.repository import tasks, workspaces
 from connections.repository.tasks import TaskRow
 from connections.settings import Settings
@@ -124,12 +125,28 @@ class ConnectService:
                 expires_in=patience.expires_in,
                 sweep_in=FIRST_SWEEP_SECONDS,
             )
-            in_flight = None if is_new else tasks.task_in_flight(connection, caller.workspace_id, fingerprint)
-        if is_new:
-            return Accepted(task_id, is_new=True)
-        if in_flight is not None:
-            return Accepted(in_flight, is_new=False)
-        # It ended between the two statements. The next identical task finds its outcome in the tables.
+            if is_new:
+                return Accepted(task_id, is_new=True)
+            in_flight = tasks.task_in_flight(connection, caller.workspace_id, fingerprint)
+            if in_flight is not None and not in_flight.has_expired:
+                if wait == 0:
+                    tasks.make_patient(
+                        connection,
+                        in_flight.id,
+                        max_attempts=patience.max_attempts,
+                        expires_in=patience.expires_in,
+                    )
+                return Accepted(in_flight.id, is_new=False)
+            if in_flight is not None:
+                outcome = Outcome.of_expiry(attempts=in_flight.attempts, max_attempts=in_flight.max_attempts)
+                tasks.finish_task(
+                    connection,
+                    in_flight.id,
+                    fence=in_flight.fence,
+                    status=TaskStatus.EXPIRED,
+                    outcome=outcome.to_row(),
+                )
+        # The identical request has ended by now, so this one is not held up by it again.
         return self.accept(caller, command, request_id=request_id, reply_to=reply_to, wait=wait, task_id=task_id)
 
     def task(self, caller: Caller, task_id: str) -> TaskRow:

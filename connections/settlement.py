@@ -1,11 +1,10 @@
 """What a worker does to a task's row: claim it, open its credentials, and settle it in one transaction."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from connections.contract import Account, AccountStatus, ConnectionType, ErrorBody, TaskStatus
+from connections.contract import Account, AccountStatus, ConnectionType, TaskStatus
 from connections.db import Database
 from connections.errors import AlreadyConnected
 from connections.ids import new_id
@@ -13,14 +12,14 @@ from connections.messages import Queue
 from connections.outcome import Outcome
 from connections.repository import accounts, tasks
 from connections.repository.accounts import NewAccount
-from connections.repository.tasks import ClaimedTask, DueTask
+from connections.repository.tasks import ClaimedTask
 from connections.vault import Cell, Opener, SealedFor, TokenCipher
 from connections.verified import Credentials, VerifiedAccount
 
 # A worker that dies in an attempt is noticed this long after its lease ended.
 _SWEEP_AFTER_LEASE_SECONDS = 1.0
 # A planned attempt is first expected from the worker that planned it; the sweep comes a little later.
-_SWEEP_AFTER_DUE_SECONDS = 0.0
+_SWEEP_AFTER_DUE_SECONDS = 1.0
 _RESEND_SECONDS = 10.0
 _RESEND_CAP_SECONDS = 300.0
 
@@ -102,10 +101,15 @@ class Settlement:
                 connection.rollback()
         return is_ours
 
-    def fail(self, task: ClaimedTask, outcome: Outcome, status: TaskStatus = TaskStatus.FAILED) -> bool:
+    def fail(self, task: ClaimedTask, outcome: Outcome) -> bool:
         """Ends the task with an error. False when another worker has taken it over."""
-        with self._database.write() as connection:
-            return tasks.finish_task(connection, task.id, fence=task.fence, status=status, outcome=outcome.to_row())
+        return self._finish(task, TaskStatus.FAILED, outcome)
+
+    def expire(self, task: ClaimedTask) -> bool:
+        """Ends a task whose time was over when it was claimed. False when another worker has taken it over."""
+        # The claim counted an attempt that is not made.
+        outcome = Outcome.of_expiry(attempts=task.attempts - 1, max_attempts=task.max_attempts)
+        return self._finish(task, TaskStatus.EXPIRED, outcome)
 
     def postpone(self, task: ClaimedTask, outcome: Outcome, delay: float) -> bool:
         """Plans the next attempt in `delay` seconds. False when another worker has taken the task over."""
@@ -119,7 +123,7 @@ class Settlement:
                 outcome=outcome.to_row(),
             )
 
-    def sweep(self, *, limit: int, describe_expiry: Callable[[DueTask], ErrorBody]) -> list[Swept]:
+    def sweep(self, *, limit: int) -> list[Swept]:
         """Finds tasks that nobody will do unless they are sent again, and ends those whose time is over.
 
         Safe to run in many processes at once.
@@ -128,7 +132,7 @@ class Settlement:
             due = tasks.due_tasks(connection, limit=limit)
             for task in due:
                 if task.has_expired:
-                    outcome = Outcome.of_error(describe_expiry(task))
+                    outcome = Outcome.of_expiry(attempts=task.attempts, max_attempts=task.max_attempts)
                     tasks.finish_task(
                         connection, task.id, fence=task.fence, status=TaskStatus.EXPIRED, outcome=outcome.to_row()
                     )
@@ -136,6 +140,10 @@ class Settlement:
                     pause = min(_RESEND_SECONDS * 2**task.sweeps, _RESEND_CAP_SECONDS)
                     tasks.mark_swept(connection, task.id, sweep_in=pause)
         return [Swept(task.id, Queue(task.queue), task.reply_to, task.has_expired) for task in due]
+
+    def _finish(self, task: ClaimedTask, status: TaskStatus, outcome: Outcome) -> bool:
+        with self._database.write() as connection:
+            return tasks.finish_task(connection, task.id, fence=task.fence, status=status, outcome=outcome.to_row())
 
     def _encrypted(self, account_id: str, task: ClaimedTask, verified: VerifiedAccount) -> NewAccount:
         session = verified.session

@@ -40,7 +40,8 @@ class from_now(FunctionElement[datetime]):  # noqa: N801  reads as the SQL funct
 
 @compiles(from_now, "postgresql")
 def _postgresql(element: from_now, compiler: SQLCompiler, **options: Any) -> str:
-    return f"(clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
+    # clock_timestamp() would keep the planner from using an index: it may differ from row to row.
+    return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
 
 
 @compiles(from_now, "sqlite")

@@ -85,6 +85,9 @@ class FakePlatform:
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self.ended.append(account)
 
+    def close(self) -> None:
+        """There is nothing to give back."""
+
 
 def fail_with(error: ConnectorError) -> FakePlatform:
     return FakePlatform([error])

@@ -1,6 +1,6 @@
 """The composition root: everything a worker process holds, built once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from connections.db import Database
@@ -29,15 +29,21 @@ class Worker:
     heartbeat: Heartbeat
     announcer: Announcer
     database: Database
+    platforms: Mapping[str, Platform]
 
     def close(self) -> None:
         self.heartbeat.stop()
+        for platform in self.platforms.values():
+            platform.close()
         self.announcer.close()
         self.database.close()
 
 
-def build_worker(settings: Settings, send: SendTask, *, platforms: Mapping[str, Platform] | None = None) -> Worker:
-    """`platforms` replaces the real ones. Raises `SettingsError` when the keys are missing or not for this use."""
+def build_worker(settings: Settings, send: SendTask, *, is_stopping: Callable[[], bool]) -> Worker:
+    """`send` puts a task's message into a queue, `is_stopping` says that the process is to end.
+
+    Raises `SettingsError` when the keys are missing or not for this use.
+    """
     ensure_development_keys(settings)
     keys = WorkerKeys.load(settings.worker_keys_path, settings)
     database = Database(settings.database, pool_size=min(settings.worker_threads, _DATABASE_CONNECTIONS))
@@ -45,11 +51,13 @@ def build_worker(settings: Settings, send: SendTask, *, platforms: Mapping[str, 
         database, Opener(keys), TokenCipher(keys), lease_seconds=settings.attempt_seconds + _SETTLING_SECONDS
     )
     announcer = Announcer(settings.redis)
+    platforms = build_platforms(settings)
     performer = Performer(
         settlement,
-        platforms if platforms is not None else build_platforms(settings),
+        platforms,
         announcer,
         attempt_seconds=settings.attempt_seconds,
+        is_stopping=is_stopping,
     )
     return Worker(
         performer=performer,
@@ -57,4 +65,5 @@ def build_worker(settings: Settings, send: SendTask, *, platforms: Mapping[str, 
         heartbeat=Heartbeat(settings.redis),
         announcer=announcer,
         database=database,
+        platforms=platforms,
     )

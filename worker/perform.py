@@ -8,15 +8,14 @@ from functools import partial
 
 import structlog
 
-from connections.contract import TaskStatus
-from connections.errors import ConnectorError, InternalError, TaskExpired, TemporaryFailure
+from connections.errors import ConnectorError, InternalError, ServiceUnavailable, TemporaryFailure
 from connections.outcome import Outcome
 from connections.repository.tasks import ClaimedTask
 from connections.settlement import Settlement
 from connections.verified import VerifiedAccount
 from worker.announce import Announcer
 from worker.platforms.base import Platform
-from worker.retry import Again, History, Stop, decide, policy_after
+from worker.retry import RETRIED, Again, History, Stop, decide, policy_after
 
 log = structlog.get_logger()
 
@@ -36,30 +35,36 @@ class Performer:
         announcer: Announcer,
         *,
         attempt_seconds: float,
+        is_stopping: Callable[[], bool],
         uniform: Callable[[float, float], float] = random.uniform,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`attempt_seconds` is the total deadline of one attempt."""
+        """`attempt_seconds` is the total deadline of one attempt; once `is_stopping`, no further one begins here."""
         self._settlement = settlement
         self._platforms = platforms
         self._announcer = announcer
         self._attempt_seconds = attempt_seconds
+        self._is_stopping = is_stopping
         self._uniform = uniform
         self._pause = pause
 
     def perform(self, task_id: str) -> None:
-        """Attempts until the task is settled, taken by somebody else, or due only later.
+        """Attempts until the task is settled, taken by somebody else, due only later, or this worker is to stop.
 
         Performing a task that is settled or taken does nothing. Raises `ServiceUnavailable` when the database is away:
         the row stays as it is and the sweep brings it back.
         """
-        while (delay := self._attempt(task_id)) is not None and delay <= SHORT_WAIT_SECONDS:
+        while (delay := self._attempt(task_id)) is not None and delay <= SHORT_WAIT_SECONDS and not self._is_stopping():
             self._pause(delay)
 
     def _attempt(self, task_id: str) -> float | None:
         """Seconds until the next attempt, None when there is none to make here."""
         task = self._settlement.claim(task_id)
         if task is None:
+            return None
+        if task.claimed_at >= task.expires_at:
+            if self._settlement.expire(task):
+                self._announcer.settled(task.id, task.reply_to)
             return None
         started = time.monotonic()
         with structlog.contextvars.bound_contextvars(task_id=task.id, request_id=task.request_id):
@@ -74,24 +79,26 @@ class Performer:
         return None
 
     def _connect(self, task: ClaimedTask, started: float) -> None:
-        if task.claimed_at >= task.expires_at:
-            raise TaskExpired
         platform = self._platforms[task.platform]
         verified = platform.connect(
             self._settlement.open_credentials(task),
             deadline=started + self._attempt_seconds,
             refuse_if_connected=partial(self._settlement.refuse_if_connected, task),
         )
-        is_kept = False
         try:
             is_kept = self._settlement.succeed(task, verified)
-        finally:
-            if not is_kept:
-                _end_session(platform, verified)
+        except ServiceUnavailable:
+            # It may have been stored and only the confirmation lost. A session too many ends by itself; an account
+            # without its session would not work.
+            raise
+        except ConnectorError:
+            _end_session(platform, verified)
+            raise
         if is_kept:
             self._announcer.settled(task.id, task.reply_to)
             log.info("account_connected", platform=task.platform, attempt=task.attempts, seconds=_since(started))
         else:
+            _end_session(platform, verified)
             log.warning("lease_lost", platform=task.platform, attempt=task.attempts)
 
     def _settle_error(self, task: ClaimedTask, error: ConnectorError, started: float) -> float | None:
@@ -103,8 +110,7 @@ class Performer:
             caller_waits_until=task.caller_waits_until,
         )
         decision = decide(error, history, self._uniform)
-        retry_policy = policy_after(decision, history) if isinstance(error, TemporaryFailure) else None
-        body = error.describe(retry_policy)
+        body = error.describe(policy_after(decision, history) if isinstance(error, RETRIED) else None)
         log.info(
             "connect_failed",
             platform=task.platform,
@@ -119,8 +125,7 @@ class Performer:
             case Again(delay):
                 return delay if self._settlement.postpone(task, Outcome.of_error(body), delay) else None
             case Stop(retry_at=retry_at):
-                status = TaskStatus.EXPIRED if isinstance(error, TaskExpired) else TaskStatus.FAILED
-                if self._settlement.fail(task, Outcome.of_error(body, retry_at), status):
+                if self._settlement.fail(task, Outcome.of_error(body, retry_at)):
                     self._announcer.settled(task.id, task.reply_to)
                 return None
 

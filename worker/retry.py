@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connections.contract import RetryPolicy, RetryState
-from connections.errors import ConnectorError, TemporaryFailure, UpstreamRateLimited
+from connections.errors import ConnectorError, ServiceUnavailable, TemporaryFailure, UpstreamRateLimited
+
+# The platform's failures, and our own database's: both pass.
+RETRIED = (TemporaryFailure, ServiceUnavailable)
 
 BASE_SECONDS = 0.25
 CAP_SECONDS = 300.0
@@ -44,7 +47,7 @@ def decide(error: ConnectorError, history: History, uniform: Callable[[float, fl
     Waits follow exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), and
     never undercut what the upstream asked for.
     """
-    if not isinstance(error, TemporaryFailure):
+    if not isinstance(error, RETRIED):
         return Stop(RetryState.NOT_RETRIABLE, "the answer is final")
     delay = uniform(0.0, backoff(history.attempts))
     if error.retry_after is not None:

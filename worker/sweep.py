@@ -4,10 +4,8 @@ from collections.abc import Callable
 
 import structlog
 
-from connections.contract import ErrorBody, RetryPolicy, RetryState
-from connections.errors import QueueUnavailable, TaskExpired
+from connections.errors import QueueUnavailable
 from connections.messages import Queue
-from connections.repository.tasks import DueTask
 from connections.settlement import Settlement
 from worker.announce import Announcer
 
@@ -29,7 +27,7 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Looks at the rows whose time has come; with more than one sweep takes, the next one goes on."""
-        swept = self._settlement.sweep(limit=_ROWS_AT_ONCE, describe_expiry=_describe_expiry)
+        swept = self._settlement.sweep(limit=_ROWS_AT_ONCE)
         for task in swept:
             if task.has_expired:
                 log.warning("task_expired", task_id=task.task_id)
@@ -41,17 +39,3 @@ class Sweeper:
                 log.warning("sweep_stopped", cause="queue unavailable")
                 return
             log.info("task_sent_again", task_id=task.task_id, queue=task.queue)
-
-
-def _describe_expiry(task: DueTask) -> ErrorBody:
-    policy = RetryPolicy(
-        is_retriable=True,
-        will_retry=False,
-        retry_state=RetryState.EXHAUSTED,
-        attempts_made=task.attempts,
-        max_attempts=task.max_attempts,
-        attempts_remaining=max(0, task.max_attempts - task.attempts),
-        manual_retry_allowed=True,
-        reason="the task's time ended before it could be finished",
-    )
-    return TaskExpired().describe(policy)

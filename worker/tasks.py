@@ -32,7 +32,7 @@ def sweep() -> None:
 @cache
 def worker() -> Worker:
     """This process's worker. `worker_init` calls it first, before any thread does."""
-    return build_worker(load_settings(), send)
+    return build_worker(load_settings(), send, is_stopping=lambda: state.should_stop is not None)
 
 
 def send(task_id: str, queue: Queue) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, and_, case, select, update
 
 from connections.contract import FINAL_STATUSES, TaskStatus
 from connections.models import IN_FLIGHT, connect_tasks
@@ -95,12 +95,37 @@ def insert_task(
     return connection.execute(change.returning(connect_tasks.c.id)).first() is not None
 
 
-def task_in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) -> str | None:
-    """The id of the unfinished task of an identical request."""
-    query = select(connect_tasks.c.id).where(
-        connect_tasks.c.workspace_id == workspace_id, connect_tasks.c.fingerprint == fingerprint, IN_FLIGHT
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The unfinished task of an identical request; `has_expired` when it only waits to be ended."""
+
+    id: str
+    attempts: int
+    max_attempts: int
+    fence: int
+    has_expired: bool
+
+
+def task_in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) -> InFlight | None:
+    query = select(
+        connect_tasks.c.id,
+        connect_tasks.c.attempts,
+        connect_tasks.c.max_attempts,
+        connect_tasks.c.fence,
+        and_(connect_tasks.c.expires_at <= from_now(), connect_tasks.c.available_at <= from_now()).label("has_expired"),
+    ).where(connect_tasks.c.workspace_id == workspace_id, connect_tasks.c.fingerprint == fingerprint, IN_FLIGHT)
+    row = connection.execute(query).first()
+    return None if row is None else InFlight(**row._mapping)
+
+
+def make_patient(connection: Connection, task_id: str, *, max_attempts: int, expires_in: float) -> None:
+    """Lets a task that somebody waits for be tried as hard as one that is polled, because now it is polled too."""
+    change = (
+        update(connect_tasks)
+        .where(connect_tasks.c.id == task_id, IN_FLIGHT, connect_tasks.c.max_attempts < max_attempts)
+        .values(caller_waits_until=None, max_attempts=max_attempts, expires_at=from_now(expires_in))
     )
-    return connection.execute(query).scalar()
+    connection.execute(change)
 
 
 def task_of(connection: Connection, workspace_id: str, task_id: str) -> TaskRow | None:
@@ -164,6 +189,7 @@ def claim_task(connection: Connection, task_id: str, *, lease: float, sweep_in: 
             fence=connect_tasks.c.fence + 1,
             available_at=from_now(lease),
             sweep_at=from_now(sweep_in),
+            sweeps=0,
         )
         .returning(*_CLAIMED)
     )
@@ -237,9 +263,15 @@ def due_tasks(connection: Connection, *, limit: int) -> list[DueTask]:
 
 
 def mark_swept(connection: Connection, task_id: str, *, sweep_in: float) -> None:
+    """The next look is in `sweep_in` seconds, or when the task expires."""
     change = (
         update(connect_tasks)
         .where(connect_tasks.c.id == task_id)
-        .values(sweep_at=from_now(sweep_in), sweeps=connect_tasks.c.sweeps + 1)
+        .values(
+            sweep_at=case(
+                (connect_tasks.c.expires_at < from_now(sweep_in), connect_tasks.c.expires_at), else_=from_now(sweep_in)
+            ),
+            sweeps=connect_tasks.c.sweeps + 1,
+        )
     )
     connection.execute(change)

@@ -115,9 +115,11 @@ class Egress:
 
 def _parse(url: str, base: httpx.URL | None = None) -> httpx.URL:
     try:
-        return base.join(url) if base else httpx.URL(url)
-    except httpx.InvalidURL as exc:
+        parsed = base.join(url) if base else httpx.URL(url)
+        _ = parsed.host  # decoded only now, and xn--a.com is no name
+    except (httpx.InvalidURL, UnicodeError) as exc:
         raise UrlRefused("not a URL") from exc
+    return parsed
 
 
 def _read(answer: httpx.Response, max_body: int) -> bytes:

@@ -42,6 +42,10 @@ class Platform(Protocol):
         """Ends a session that will not be kept. Raises `TemporaryFailure` when the platform does not confirm."""
         ...
 
+    def close(self) -> None:
+        """Gives connections and threads back; nothing is called afterwards."""
+        ...
+
 
 def build_platforms(settings: Settings) -> dict[str, Platform]:
     """One shared instance of every platform in `connections.platforms`."""

@@ -73,7 +73,7 @@ class TestSuccess:
     def test_the_document_in_the_session_does_not_lead_elsewhere(
         self, connect: Connect, control: ControlClient, alice: SandboxAccount, sandbox: SandboxProcess
     ) -> None:
-        control.order(DidDocElsewhere(method=CREATE_SESSION, pds="https://elsewhere.sandbox.dev"))
+        control.order(DidDocElsewhere(pds="https://elsewhere.sandbox.dev"))
         assert connect("alice.test", alice.app_password).host == sandbox.pds_url
 
     def test_many_at_once(self, connect: Connect, control: ControlClient) -> None:
@@ -202,6 +202,7 @@ class TestIdentity:
             ("https://inside.sandbox.dev", HostNotAllowed),
             ("https://nowhere.sandbox.dev", IdentityUnusable),
             ("https://0x7f.1", IdentityUnusable),
+            ("https://xn--a.com", IdentityUnusable),
             ("http://localhost:1", IdentityUnusable),
             ("ftp://pds.sandbox.dev", IdentityUnusable),
             ("https://user:secret@pds.sandbox.dev", IdentityUnusable),

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from connections.contract import TaskStatus
 from connections.db import Database
@@ -13,6 +13,7 @@ from connections.models import connect_tasks
 from connections.repository import workspaces
 from connections.service import Accepted, ConnectService
 from connections.settings import Settings
+from connections.sqltime import from_now
 from connections.vault import Opener, SealedFor, Sealer, WorkerKeys
 from tests.factories import Tenant, connect_command, make_tenant
 
@@ -148,3 +149,33 @@ def test_a_database_that_is_away_is_one_clear_error(worker_keys: WorkerKeys, set
 
     with pytest.raises(ServiceUnavailable):
         service.ping()
+
+
+def let_expire(database: Database, task_id: str) -> None:
+    with database.write() as connection:
+        change = update(connect_tasks).where(connect_tasks.c.id == task_id)
+        connection.execute(change.values(expires_at=from_now(-1)))
+
+
+def test_a_request_does_not_join_a_task_whose_time_is_over(service: ConnectService, database: Database) -> None:
+    tenant = make_tenant(database)
+    old = accept(service, tenant)
+    let_expire(database, old.task_id)
+    new = accept(service, tenant)
+
+    assert new.is_new
+    assert new.task_id != old.task_id
+    assert service.task(tenant.caller, old.task_id).status is TaskStatus.EXPIRED
+
+
+def test_who_joins_to_poll_makes_the_task_patient(service: ConnectService, database: Database) -> None:
+    tenant = make_tenant(database)
+    waited_for = accept(service, tenant)
+    joined = accept(service, tenant, wait=0)
+
+    assert (joined.task_id, joined.is_new) == (waited_for.task_id, False)
+    with database.read() as connection:
+        row = connection.execute(select(connect_tasks)).one()
+    assert row.caller_waits_until is None
+    assert row.max_attempts == 12
+    assert (row.expires_at - row.created_at).total_seconds() > 3000

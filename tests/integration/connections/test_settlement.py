@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select, update
 
-from connections.contract import ErrorBody, TaskStatus
+from connections.contract import TaskStatus
 from connections.db import Database
-from connections.errors import AlreadyConnected, TaskExpired, UpstreamFailed
+from connections.errors import AlreadyConnected, UpstreamFailed
 from connections.messages import Queue
 from connections.models import accounts, connect_tasks
 from connections.outcome import Outcome
-from connections.repository.tasks import ClaimedTask, DueTask, TaskRow
+from connections.repository.tasks import ClaimedTask, TaskRow
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.settlement import Settlement
@@ -55,10 +55,6 @@ def rewind(database: Database, task_id: str, *columns: str) -> None:
 
 def failure() -> Outcome:
     return Outcome.of_error(UpstreamFailed().describe())
-
-
-def describe_expiry(_task: DueTask) -> ErrorBody:
-    return TaskExpired().describe()
 
 
 def task_of(service: ConnectService, tenant: Tenant, task_id: str) -> TaskRow:
@@ -186,7 +182,7 @@ def test_a_postponed_task_waits_until_it_is_due(
 
 
 def swept(settlement: Settlement) -> list[tuple[str, bool]]:
-    return [(one.task_id, one.has_expired) for one in settlement.sweep(limit=9, describe_expiry=describe_expiry)]
+    return [(one.task_id, one.has_expired) for one in settlement.sweep(limit=9)]
 
 
 def test_the_sweep_leaves_alone_what_goes_its_way(
@@ -218,7 +214,7 @@ def test_the_sweep_brings_back_the_task_of_a_dead_worker(
     claim(settlement, task_id)
     rewind(database, task_id, "available_at", "sweep_at")
 
-    (found,) = settlement.sweep(limit=9, describe_expiry=describe_expiry)
+    (found,) = settlement.sweep(limit=9)
     assert (found.task_id, found.queue) == (task_id, Queue.CONNECT)
     assert claim(settlement, task_id).attempts == 2
 
@@ -232,3 +228,17 @@ def test_the_sweep_ends_what_has_expired(
     assert swept(settlement) == [(task_id, True)]
     assert task_of(service, tenant, task_id).status is TaskStatus.EXPIRED
     assert sealed_credentials(database) == 0
+
+
+def test_a_lost_task_is_looked_at_again_when_it_expires(
+    settlement: Settlement, service: ConnectService, tenant: Tenant, database: Database
+) -> None:
+    task_id = accept(service, tenant)
+    with database.write() as connection:
+        late = update(connect_tasks).values(sweep_at=from_now(-1), sweeps=30, expires_at=from_now(5))
+        connection.execute(late)
+
+    assert swept(settlement) == [(task_id, False)]
+    with database.read() as connection:
+        row = connection.execute(select(connect_tasks)).one()
+    assert row.sweep_at == row.expires_at

@@ -11,12 +11,13 @@ from connections.db import Database
 from connections.messages import Queue
 from connections.models import accounts, connect_tasks
 from connections.outcome import Outcome
-from connections.repository.tasks import TaskRow
+from connections.repository.tasks import ClaimedTask, TaskRow
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.sqltime import from_now
 from connections.vault import Opener, Sealer, TokenCipher, WorkerKeys
+from connections.verified import VerifiedAccount
 from tests.factories import FakePlatform, Tenant, connect_command, fail_with, make_tenant, verified
 from worker.announce import Announcer
 from worker.perform import SHORT_WAIT_SECONDS, Performer
@@ -43,6 +44,7 @@ class Bench:
         self.settlement = Settlement(database, Opener(keys), TokenCipher(keys), lease_seconds=30)
         self.announcements = Announcements()
         self.pauses: list[float] = []
+        self.is_stopping = False
 
     def accept(self, *, wait: float = 25, identifier: str = "alice.test") -> str:
         command = connect_command(identifier)
@@ -56,6 +58,7 @@ class Bench:
             {"bluesky": platform},
             self.announcements,
             attempt_seconds=5,
+            is_stopping=lambda: self.is_stopping,
             uniform=lambda _low, high: high,
             pause=self._pause,
         )
@@ -284,3 +287,41 @@ def test_a_queue_that_is_away_stops_the_sweep_not_the_worker(bench: Bench) -> No
         raise errors.QueueUnavailable
 
     Sweeper(bench.settlement, bench.announcements, unavailable).sweep()
+
+
+class BlinkingSettlement:
+    """Loses the database for one call, before or after it took effect."""
+
+    def __init__(self, bench: Bench, *, after: bool) -> None:
+        self._settlement = bench.settlement
+        self._after = after
+        self._has_blinked = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._settlement, name)
+
+    def succeed(self, task: ClaimedTask, account: VerifiedAccount) -> bool:
+        if self._has_blinked:
+            return self._settlement.succeed(task, account)
+        self._has_blinked = True
+        if self._after:
+            self._settlement.succeed(task, account)
+        raise errors.ServiceUnavailable
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the commit", "before its confirmation"])
+def test_a_database_that_blinks_costs_an_attempt_and_never_a_live_session(bench: Bench, after: bool) -> None:
+    bench.settlement = BlinkingSettlement(bench, after=after)  # type: ignore[assignment]
+    platform = FakePlatform([verified()])
+    task = bench.perform(bench.accept(), platform)
+
+    assert task.status is TaskStatus.SUCCEEDED
+    assert bench.count_accounts() == 1
+    assert platform.ended == []
+
+
+def test_a_worker_that_is_to_stop_begins_no_further_attempt(bench: Bench) -> None:
+    bench.is_stopping = True
+    task = bench.perform(bench.accept(), fail_with(errors.UpstreamFailed()))
+
+    assert (task.status, task.attempts, bench.pauses) == (TaskStatus.RETRYING, 1, [])

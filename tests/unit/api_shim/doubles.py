@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-from connections.contract import TaskStatus
 from connections.db import Database
 from connections.errors import ConnectorError, QueueUnavailable
 from connections.messages import reply_channel
@@ -87,7 +86,7 @@ class StubWorker:
 
     def fail(self, task_id: str, error: ConnectorError, outcome: Outcome | None = None) -> None:
         task = self.claim(task_id)
-        assert self._settlement.fail(task, outcome or Outcome.of_error(error.describe()), TaskStatus.FAILED)
+        assert self._settlement.fail(task, outcome or Outcome.of_error(error.describe()))
         self.announce(task)
 
     def postpone(self, task_id: str, error: ConnectorError, delay: float) -> None:

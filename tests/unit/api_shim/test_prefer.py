@@ -65,3 +65,7 @@ WAITS = [(Preferences(), 25.0), (ASYNC, 0), (Preferences(wait=7), 7), (Preferenc
 @pytest.mark.parametrize(("preferences", "seconds"), WAITS)
 def test_how_long_to_wait(preferences: Preferences, seconds: float) -> None:
     assert preferences.wait_seconds(25.0) == seconds
+
+
+def test_an_endless_header_is_ignored() -> None:
+    assert parse_prefer(["respond-async, " + "x" * 2000]) == Preferences()

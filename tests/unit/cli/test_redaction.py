@@ -112,3 +112,7 @@ def test_plain_values_stay_themselves() -> None:
         "final": True,
         "next": None,
     }
+
+
+def test_an_endless_text_is_cut() -> None:
+    assert redact_text("x" * 20_000) == "x" * 16_000 + " [cut]"

@@ -178,6 +178,7 @@ class TestUrls:
             "https://host.example:8443/",
             "https://host.example:99999/",
             "https://[::1/",
+            "https://xn--a.com/",
             "https://host.example\n/",
             "",
         ],

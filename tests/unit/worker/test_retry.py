@@ -115,6 +115,10 @@ def test_a_wait_is_bounded_and_ends_in_time(
         assert past.now + timedelta(seconds=decision.delay) < past.expires_at
 
 
+def test_our_own_database_is_given_another_try_too() -> None:
+    assert decide(errors.ServiceUnavailable(), history(), longest) == Again(0.25)
+
+
 @given(attempts=st.integers(1, 10_000))
 def test_backoff_stays_between_base_and_cap(attempts: int) -> None:
     assert BASE_SECONDS <= backoff(attempts) <= CAP_SECONDS

@@ -120,8 +120,14 @@ def _domain_of(name: str) -> str:
 
 
 def _describe_foreign(name: str) -> str:
-    """`"\\uff41lice.bsky.social" contains U+FF41 FULLWIDTH LATIN SMALL LETTER A.`"""
+    """`"\\uff41lice.bsky.social" contains U+FF41 FULLWIDTH LATIN SMALL LETTER A.`
+
+    Only what would be a handle with other letters is shown: anything else may be a password in the wrong field.
+    """
     culprit = next(character for character in name if not character.isascii())
-    shown = name[:MAX_SHOWN].encode("unicode_escape").decode("ascii")[:MAX_SHOWN]
     label = unicodedata.name(culprit, "an unnamed character")
-    return f'Handles have only the letters a to z, digits and hyphens; "{shown}" contains U+{ord(culprit):04X} {label}.'
+    seen = f"U+{ord(culprit):04X} {label}"
+    if not is_handle("".join(character if character.isascii() else "a" for character in name).lower()):
+        return f"Handles have only the letters a to z, digits and hyphens; this contains {seen}."
+    shown = name[:MAX_SHOWN].encode("unicode_escape").decode("ascii")[:MAX_SHOWN]
+    return f'Handles have only the letters a to z, digits and hyphens; "{shown}" contains {seen}.'
