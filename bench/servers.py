@@ -92,10 +92,10 @@ class Redis:
         self.ended: set[str] = set()
 
     async def listen(
-        self, channel: str, *, on_message: Callable[[str], None], on_subscribed: Callable[[], None]
+        self, _channel: str, *, on_message: Callable[[str], None], on_subscribed: Callable[[], None]
     ) -> None:
         on_subscribed()
-        self._channel, self._loop, self._on_message = channel, asyncio.get_running_loop(), on_message
+        self._loop, self._on_message = asyncio.get_running_loop(), on_message
         await asyncio.Event().wait()
 
     def send(self, task_id: str) -> None:

@@ -28,6 +28,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from sandbox.message import JSON_TYPE, Delivery, HeaderList, Part, Response, json_response
+from sandbox.methods import SESSION_METHODS
 from sandbox.plc import did_document
 
 _CHUNK = 64 * 1024
@@ -41,6 +42,8 @@ class Fault:
     `times` how many requests it spoils; `after` seconds pass before the answer."""
 
     kind: ClassVar[str]
+    methods: ClassVar[frozenset[str] | None] = None
+    """Those whose answers it can spoil; None for all."""
 
     host: str | None = None
     account: str | None = None
@@ -230,9 +233,10 @@ class WrongDid(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class DidDocElsewhere(Fault):
-    """The usual session, with a DID document whose PDS is `pds`."""
+    """The usual session, with a DID document whose PDS is `pds`. Strikes nothing but methods that answer a session."""
 
     kind = "did_doc_elsewhere"
+    methods = SESSION_METHODS
 
     pds: str
 

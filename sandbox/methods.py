@@ -29,6 +29,8 @@ DESCRIBE_REPO = "com.atproto.repo.describeRepo"
 RESOLVE_HANDLE = "com.atproto.identity.resolveHandle"
 GET_PROFILE = "app.bsky.actor.getProfile"
 
+SESSION_METHODS = frozenset({CREATE_SESSION, REFRESH_SESSION, GET_SESSION})
+
 Body = dict[str, Any] | None
 
 

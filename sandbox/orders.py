@@ -21,6 +21,7 @@ class Order:
             (fault.times is None or self.struck < fault.times)
             and (fault.host is None or fault.host == host)
             and (fault.method is None or fault.method == method)
+            and (fault.methods is None or method in fault.methods)
             and (fault.account is None or fault.account.lower() in names)
         )
 

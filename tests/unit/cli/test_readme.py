@@ -18,16 +18,29 @@ def rows(heading: str) -> list[str]:
     return table[0].splitlines()[2:]
 
 
-def test_every_setting_is_in_the_table() -> None:
-    documented = {row.split("`")[1] for row in rows("## Run it for real")}
-    assert documented == {name.upper() for name in Settings.model_fields}
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    documented = {name.strip("`").lower(): default for name, default, *_ in map(cells, rows("## Run it for real"))}
+    assert documented.keys() == Settings.model_fields.keys()
+
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    # Where nothing is the default, the table says in words what that means.
+    literal = {name: shown(default) for name, default in defaults.items() if default not in (None, "", ())}
+    assert {name: documented[name] for name in literal} == literal
+
+
+def shown(default: object) -> str:
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 
 def test_every_error_is_in_the_table() -> None:
-    documented = {
-        (int(status), code)
-        for row in rows("### Errors")
-        for status in re.findall(r"\d{3}", row.split("|")[1])
-        for code in re.findall(r"`([A-Z_]+)`", row.split("|")[2])
-    }
-    assert {(status, code) for code, status in STATUS.items()} <= documented
+    """A row has one status for all its codes, or one for each, in their order."""
+    documented: list[tuple[str, int]] = []
+    for statuses, codes, *_ in map(cells, rows("### Errors")):
+        numbers = [int(status) for status in statuses.split(",")]
+        names = [code.strip(" `") for code in codes.split(",")]
+        documented += zip(names, numbers * len(names) if len(numbers) == 1 else numbers, strict=True)
+    assert sorted(documented) == sorted(STATUS.items())

@@ -9,7 +9,7 @@ import pytest
 from sandbox import faults
 from sandbox.faults import Fault, fault_from_json
 from sandbox.message import Part, Response, json_response
-from sandbox.methods import CREATE_SESSION, GET_SESSION
+from sandbox.methods import CREATE_SESSION, DESCRIBE_REPO, GET_SESSION, REFRESH_SESSION, RESOLVE_HANDLE
 from sandbox.orders import FaultBook, strike
 
 ALICE = {"did:plc:alice", "alice.test"}
@@ -152,6 +152,16 @@ def test_a_document_that_points_elsewhere() -> None:
     document = parsed(strike(faults.DidDocElsewhere(pds="http://127.0.0.1:1"), honest))["didDoc"]
     assert document["id"] == "did:plc:alice"
     assert document["service"][0]["serviceEndpoint"] == "http://127.0.0.1:1"
+
+
+def test_a_document_in_a_session_is_not_looked_for_elsewhere() -> None:
+    book = FaultBook()
+    elsewhere = faults.DidDocElsewhere(pds="http://127.0.0.1:1", times=3)
+    book.order(elsewhere)
+    for host, method in (("pds", RESOLVE_HANDLE), ("pds", DESCRIBE_REPO), ("plc", "/{did}")):
+        assert book.take(host, method, ALICE) is None
+    for method in (CREATE_SESSION, GET_SESSION, REFRESH_SESSION):
+        assert book.take("pds", method, ALICE) is elsewhere
 
 
 def test_every_kind_can_be_late() -> None:
