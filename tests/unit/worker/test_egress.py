@@ -1,37 +1,30 @@
-"""The guard, on an internet in memory: what is dialled, what is sent, and what is taken back."""
+"""The guard, on an internet in memory: what is dialled and what is sent."""
 
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import httpcore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connections.settings import Environment, Settings
-from tests.unit.worker.platforms.fakes import ALSO_PUBLIC, PUBLIC, Asked, FakeNetwork, FakeResolver, answer
+from tests.unit.worker.conftest import TLS, Make, get
+from tests.unit.worker.platforms.fakes import ALSO_PUBLIC, PUBLIC, FakeNetwork, FakeResolver, answer
 from worker.egress import (
     AddressRefused,
     BadAnswer,
     ConnectFailed,
-    ConnectionLost,
-    DeadlineExceeded,
     Egress,
     EgressError,
     NameUnavailable,
     NoSuchName,
     Policy,
     Response,
-    TlsFailed,
-    TooLarge,
     UrlRefused,
 )
 from worker.egress.network import MAX_ADDRESSES_TRIED
-from worker.egress.transport import FAILURES
 
 
 def in_production(plc_url: str = "https://plc.directory") -> Settings:
@@ -45,44 +38,6 @@ def in_production(plc_url: str = "https://plc.directory") -> Settings:
 
 
 SETTINGS = Settings()
-TLS = ssl.create_default_context()
-
-
-@pytest.fixture
-def resolver() -> FakeResolver:
-    return FakeResolver()
-
-
-@pytest.fixture
-def network() -> FakeNetwork:
-    network = FakeNetwork()
-    network.handlers = {"host.example": lambda _: answer(200, {"ok": True})}
-    return network
-
-
-Make = Callable[[Settings], Egress]
-
-
-@pytest.fixture
-def make(resolver: FakeResolver, network: FakeNetwork) -> Iterator[Make]:
-    made: list[Egress] = []
-
-    def build(settings: Settings) -> Egress:
-        made.append(Egress(settings, resolver=resolver, connector=network, ssl_context=TLS))
-        return made[-1]
-
-    yield build
-    for egress in made:
-        egress.close()
-
-
-@pytest.fixture
-def egress(make: Make, settings: Settings) -> Egress:
-    return make(settings)
-
-
-def get(egress: Egress, url: str = "https://host.example/", policy: Policy | None = None) -> Response:
-    return egress.request("GET", url, deadline=time.monotonic() + 5, policy=policy or Policy())
 
 
 class TestAddresses:
@@ -351,101 +306,3 @@ class TestRequests:
 
     def test_a_response_is_not_printed(self) -> None:
         assert "secret" not in repr(Response(200, {"x": "secret"}, b"secret"))
-
-
-class TestAnswers:
-    @pytest.fixture(autouse=True)
-    def _is_public(self, resolver: FakeResolver) -> None:
-        resolver.hosts["host.example"] = [PUBLIC]
-
-    @pytest.mark.parametrize(
-        ("reply", "error"),
-        [
-            (answer(200, content=b"x" * 1001), TooLarge),
-            (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000, TooLarge),
-            (
-                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"3e8\r\n" + b"x" * 1000 + b"\r\n1\r\nx",
-                TooLarge,
-            ),
-            (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100_000, BadAnswer),
-            (b"HTTP/1.1 102 Wait\r\n\r\n" * 50_000, TooLarge),
-            (answer(200, content=b"\x1f\x8b", headers={"content-encoding": "gzip"}), BadAnswer),
-            (answer(200, content=b"x", headers={"content-encoding": "identity, br"}), BadAnswer),
-            (b"SSH-2.0-OpenSSH_9.6\r\n", BadAnswer),
-            (b"", BadAnswer),
-            (b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort", BadAnswer),
-            (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx", BadAnswer),
-            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", BadAnswer),
-        ],
-        ids=range(12),
-    )
-    def test_what_is_not_taken(
-        self, egress: Egress, network: FakeNetwork, reply: bytes, error: type[EgressError]
-    ) -> None:
-        network.handlers["host.example"] = lambda _: reply
-        with pytest.raises(error):
-            get(egress, policy=Policy(max_body=1000))
-
-    def test_the_connection_is_good_for_nothing_afterwards(self, egress: Egress, network: FakeNetwork) -> None:
-        network.handlers["host.example"] = lambda _: answer(200, content=b"x" * 1001)
-        with pytest.raises(TooLarge):
-            get(egress, policy=Policy(max_body=1000))
-        network.handlers["host.example"] = lambda _: answer(200, "fine")
-        assert get(egress).body == b'"fine"'
-        assert len(network.dialled) == 2
-
-    def test_exactly_as_much_as_allowed(self, egress: Egress, network: FakeNetwork) -> None:
-        network.handlers["host.example"] = lambda _: answer(200, content=b"x" * 1000)
-        assert len(get(egress, policy=Policy(max_body=1000)).body) == 1000
-
-    @pytest.mark.parametrize("encoding", ["identity", " Identity ", ""])
-    def test_identity_is_no_encoding(self, egress: Egress, network: FakeNetwork, encoding: str) -> None:
-        network.handlers["host.example"] = lambda _: answer(200, 1, {"content-encoding": encoding})
-        assert get(egress).body == b"1"
-
-    def test_no_time_left(self, egress: Egress, network: FakeNetwork) -> None:
-        with pytest.raises(DeadlineExceeded):
-            egress.request("GET", "https://host.example", deadline=time.monotonic() - 1)
-        assert network.dialled == []
-
-    def test_a_drip_gets_only_the_time_that_is_left(self, egress: Egress, network: FakeNetwork) -> None:
-        def slow(_: Asked) -> bytes:
-            time.sleep(0.05)
-            return answer(200, content=b"x" * 100_000)
-
-        network.handlers["host.example"] = slow
-        with pytest.raises(DeadlineExceeded):
-            egress.request("GET", "https://host.example", deadline=time.monotonic() + 0.04)
-
-    @pytest.mark.parametrize(
-        ("foreign", "own"),
-        [
-            (httpcore.ReadTimeout("x"), DeadlineExceeded),
-            (httpcore.ReadError("x"), ConnectionLost),
-            (httpcore.ConnectError("x"), ConnectFailed),
-            (httpcore.RemoteProtocolError("x"), BadAnswer),
-        ],
-    )
-    def test_what_httpcore_raises(
-        self, egress: Egress, network: FakeNetwork, foreign: Exception, own: type[EgressError]
-    ) -> None:
-        def broken(_: Asked) -> bytes:
-            raise foreign
-
-        network.handlers["host.example"] = broken
-        with pytest.raises(own):
-            get(egress)
-
-    def test_every_error_of_httpcore_has_a_row(self) -> None:
-        raised = (getattr(httpcore, name) for name in httpcore.__all__)
-        errors = [kind for kind in raised if isinstance(kind, type) and issubclass(kind, Exception)]
-        # A proxy is never configured, the scheme is checked before, and the pool catches the last itself.
-        not_raised = (httpcore.ProxyError, httpcore.UnsupportedProtocol, httpcore.ConnectionNotAvailable)
-        for kind in errors:
-            assert issubclass(kind, (*FAILURES, *not_raised)), kind
-
-    def test_a_certificate_that_does_not_fit(self, egress: Egress, network: FakeNetwork) -> None:
-        network.refuses_tls = True
-        with pytest.raises(TlsFailed):
-            get(egress)
-        assert network.requests == []
