@@ -90,15 +90,11 @@ def _task_error(error: ErrorBody) -> TaskError:
 
 
 def _retry_policy(row: TaskRow) -> RetryPolicy:
-    return RetryPolicy(
-        is_retriable=True,
-        will_retry=True,
-        retry_state=RetryState.SCHEDULED,
-        next_run_at=_next_attempt_at(row),
-        attempts_made=row.attempts,
+    return RetryPolicy.of(
+        RetryState.SCHEDULED,
+        attempts=row.attempts,
         max_attempts=row.max_attempts,
-        attempts_remaining=max(0, row.max_attempts - row.attempts),
-        manual_retry_allowed=False,
+        next_run_at=_next_attempt_at(row),
     )
 
 

@@ -6,7 +6,7 @@ Everything here is data; deciding happens in `service`, rendering in `api_shim`.
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -118,6 +118,29 @@ class RetryPolicy(WireModel):
     attempts_remaining: int
     manual_retry_allowed: bool
     reason: Maybe[str] = None
+
+    @classmethod
+    def of(
+        cls,
+        state: RetryState,
+        *,
+        attempts: int,
+        max_attempts: int,
+        next_run_at: datetime | None = None,
+        reason: str | None = None,
+    ) -> Self:
+        """All that follows from where the retries stand."""
+        return cls(
+            is_retriable=state is not RetryState.NOT_RETRIABLE,
+            will_retry=state is RetryState.SCHEDULED,
+            retry_state=state,
+            next_run_at=next_run_at,
+            attempts_made=attempts,
+            max_attempts=max_attempts,
+            attempts_remaining=max(0, max_attempts - attempts),
+            manual_retry_allowed=state is RetryState.EXHAUSTED,
+            reason=reason,
+        )
 
 
 class ErrorBody(WireModel):

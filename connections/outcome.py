@@ -21,14 +21,10 @@ class Outcome(WireModel):
     @classmethod
     def of_expiry(cls, *, attempts: int, max_attempts: int) -> Self:
         """A task that nobody could finish in its time."""
-        policy = RetryPolicy(
-            is_retriable=True,
-            will_retry=False,
-            retry_state=RetryState.EXHAUSTED,
-            attempts_made=attempts,
+        policy = RetryPolicy.of(
+            RetryState.EXHAUSTED,
+            attempts=attempts,
             max_attempts=max_attempts,
-            attempts_remaining=max(0, max_attempts - attempts),
-            manual_retry_allowed=True,
             reason="the task's time ended before it could be finished",
         )
         return cls(error=TaskExpired().describe(policy))

@@ -71,29 +71,15 @@ def backoff(attempts: int) -> float:
 
 def policy_after(decision: Stop | Again, history: History) -> RetryPolicy:
     """The wire's account of the decision."""
-    remaining = max(0, history.max_attempts - history.attempts)
-    if isinstance(decision, Again):
-        return RetryPolicy(
-            is_retriable=True,
-            will_retry=True,
-            retry_state=RetryState.SCHEDULED,
-            next_run_at=history.now + timedelta(seconds=decision.delay),
-            attempts_made=history.attempts,
-            max_attempts=history.max_attempts,
-            attempts_remaining=remaining,
-            manual_retry_allowed=False,
-        )
-    is_retriable = decision.state is RetryState.EXHAUSTED
-    return RetryPolicy(
-        is_retriable=is_retriable,
-        will_retry=False,
-        retry_state=decision.state,
-        attempts_made=history.attempts,
-        max_attempts=history.max_attempts,
-        attempts_remaining=remaining,
-        manual_retry_allowed=is_retriable,
-        reason=decision.reason,
-    )
+    attempts, max_attempts = history.attempts, history.max_attempts
+    match decision:
+        case Again(delay):
+            next_run_at = history.now + timedelta(seconds=delay)
+            return RetryPolicy.of(
+                RetryState.SCHEDULED, attempts=attempts, max_attempts=max_attempts, next_run_at=next_run_at
+            )
+        case Stop(state, reason):
+            return RetryPolicy.of(state, attempts=attempts, max_attempts=max_attempts, reason=reason)
 
 
 def _outlasts_the_caller(retry_at: datetime, history: History) -> bool:

@@ -142,7 +142,7 @@ def finished_tasks(connection: Connection, task_ids: Collection[str]) -> list[Ta
 
 @dataclass(frozen=True, slots=True)
 class ClaimedTask:
-    """What a worker needs for one attempt. The remaining times are seconds from the claim, by the database's clock."""
+    """What a worker needs for one attempt. All instants are by the database's clock."""
 
     id: str
     workspace_id: str

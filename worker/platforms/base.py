@@ -9,9 +9,7 @@ from typing import Protocol, cast
 
 from connections.platforms import PLATFORMS
 from connections.settings import Settings
-from connections.verified import Credentials, Session, VerifiedAccount
-
-__all__ = ["Credentials", "Platform", "RefuseIfConnected", "Session", "VerifiedAccount", "build_platforms"]
+from connections.verified import Credentials, VerifiedAccount
 
 
 class RefuseIfConnected(Protocol):
