@@ -80,11 +80,16 @@ class SandboxProcess:
         process, self._process, self._control = self._process, None, None
         if process is None:
             return
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, grace=_STOP_SECONDS)
         assert process.stdout is not None
         process.stdout.close()
+
+
+def end(process: "subprocess.Popen[Any]", *, grace: float) -> None:
+    """Asks the process to end, and kills it when it still runs `grace` seconds later."""
+    process.terminate()
+    try:
+        process.wait(grace)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

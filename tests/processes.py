@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sandbox.process import end
+
 ROOT = Path(__file__).parent.parent
 GRACE_SECONDS = 30.0
 
@@ -26,12 +28,7 @@ def running(command: list[str], *, environment: Mapping[str, str], log: Path) ->
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, grace=GRACE_SECONDS)
 
 
 def worker_command(*options: str) -> list[str]:

@@ -17,6 +17,7 @@ from typing import IO, Any, Self
 
 import pytest
 
+from sandbox.process import end
 from tests.e2e.network.pds_client import PdsAccount, PdsClient
 
 _HERE = Path(__file__).resolve().parent
@@ -182,12 +183,7 @@ class RealNetwork:
         process, self._process, self._pds = self._process, None, None
         if process is None:
             return
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, grace=_STOP_SECONDS)
         _pipe(process.stdin).close()
         _pipe(process.stdout).close()
 
