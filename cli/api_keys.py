@@ -54,7 +54,7 @@ def create(
 
 @key.command("list")
 def list_keys(workspace: Workspace) -> None:
-    """List a workspace's API keys by their visible beginning."""
+    """List a workspace's API keys by their visible beginning. Last uses are known to the minute."""
     from cli.tables import open_database, workspace_id_of
     from connections.contract import rfc3339
     from connections.repository import workspaces
@@ -72,7 +72,8 @@ def list_keys(workspace: Workspace) -> None:
         rows = workspaces.api_keys_of(connection, workspace_id_of(connection, workspace))
     width = max((len(row.name) for row in rows), default=0)
     for row in rows:
-        typer.echo(f"{row.prefix}…  {row.name:{width}}  created {rfc3339(row.created_at)}  {state(row)}")
+        used = f"used {rfc3339(row.last_used_at)}" if row.last_used_at else "never used"
+        typer.echo(f"{row.prefix}…  {row.name:{width}}  created {rfc3339(row.created_at)}  {used}  {state(row)}")
 
 
 @key.command("revoke")

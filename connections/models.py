@@ -53,6 +53,8 @@ api_keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+    # To the minute: a busy key is written once a minute, not once a request.
+    Column("last_used_at", UtcDateTime),
 )
 
 accounts = Table(
@@ -98,7 +100,7 @@ connect_tasks = Table(
     Column("request_id", String(128), nullable=False),
     # HPKE ciphertext, readable by workers only; erased when the task ends.
     Column("sealed_credentials", LargeBinary),
-    # Keyed hash of the whole request: identical requests in flight share one task.
+    # Keyed hash of the whole request: identical requests in flight share one task. Emptied when the task ends.
     Column("fingerprint", LargeBinary(32), nullable=False),
     # The API process that waits for the outcome, and until when; both empty when nobody does.
     Column("reply_to", String(40)),

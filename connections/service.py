@@ -1,5 +1,6 @@
 """What the API does: recognise a caller, accept a connect request, read a task. Blocking; call it from a thread."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection
 from connections import api_keys
 from connections.contract import Issue, TaskStatus
 from connections.db import Database
-from connections.errors import NotFound, Unauthorized, ValidationFailed
+from connections.errors import NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
 from connections.ids import new_id
 from connections.intake import ConnectCommand, is_id, unknown_profile
 from connections.messages import Queue
@@ -76,6 +77,10 @@ class ConnectService:
             row = workspaces.api_key_by_prefix(connection, prefix)
         if row is None or not api_keys.proves(key, row) or not row.is_valid:
             raise Unauthorized
+        if not row.is_use_noted:
+            # Nobody is turned away because a date could not be written.
+            with contextlib.suppress(ServiceUnavailable), self._database.write() as connection:
+                workspaces.note_use(connection, row.id)
         caller = Caller(workspace_id=row.workspace_id, key_id=row.id)
         if len(self._callers) >= _KEY_CACHE_SIZE:
             self._callers.clear()

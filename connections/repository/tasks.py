@@ -200,11 +200,14 @@ def claim_task(connection: Connection, task_id: str, *, lease: float, sweep_in: 
 def finish_task(
     connection: Connection, task_id: str, *, fence: int, status: TaskStatus, outcome: dict[str, Any]
 ) -> bool:
-    """Ends the task and erases its credentials. False when the claim with this fence is no longer the last one."""
+    """Ends the task and erases what tells of its credentials.
+
+    False when the claim with this fence is no longer the last one.
+    """
     change = (
         update(connect_tasks)
         .where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, IN_FLIGHT)
-        .values(status=status, outcome=outcome, finished_at=from_now(), sealed_credentials=None)
+        .values(status=status, outcome=outcome, finished_at=from_now(), sealed_credentials=None, fingerprint=b"")
     )
     return connection.execute(change).rowcount == 1
 

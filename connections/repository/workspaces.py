@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from connections.models import api_keys, profiles, workspaces
 from connections.sqltime import from_now
@@ -45,8 +45,13 @@ class ApiKeyRow:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
     is_valid: bool
+    is_use_noted: bool
 
+
+# A use is noted when the last one noted is so many seconds old.
+_USE_NOTED_FOR_SECONDS = 60.0
 
 _API_KEY = (
     api_keys.c.id,
@@ -57,10 +62,12 @@ _API_KEY = (
     api_keys.c.created_at,
     api_keys.c.expires_at,
     api_keys.c.revoked_at,
+    api_keys.c.last_used_at,
     and_(
         api_keys.c.revoked_at.is_(None),
         api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > from_now()),
     ).label("is_valid"),
+    func.coalesce(api_keys.c.last_used_at > from_now(-_USE_NOTED_FOR_SECONDS), False).label("is_use_noted"),
 )
 
 
@@ -96,6 +103,10 @@ def api_key_by_prefix(connection: Connection, prefix: str) -> ApiKeyRow | None:
 def api_keys_of(connection: Connection, workspace_id: str) -> list[ApiKeyRow]:
     query = select(*_API_KEY).where(api_keys.c.workspace_id == workspace_id).order_by(api_keys.c.id)
     return [ApiKeyRow(**row._mapping) for row in connection.execute(query)]
+
+
+def note_use(connection: Connection, key_id: str) -> None:
+    connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=from_now()))
 
 
 def revoke_api_key(connection: Connection, key: str) -> bool:

@@ -20,7 +20,19 @@ NewDatabase = Callable[[], str]
 
 # What the server itself says about every table and index, word for word.
 SCHEMA = {
-    "sqlite": "SELECT sql FROM sqlite_master WHERE tbl_name <> 'alembic_version' AND sql IS NOT NULL",
+    # Not the text of the tables: SQLite appends a later column to it, behind the constraints.
+    "sqlite": """
+        SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name <> 'alembic_version' AND sql IS NOT NULL
+        UNION ALL
+        SELECT printf('%s %s %s %s %s %s', t.name, c.name, c.type, c."notnull", c.dflt_value, c.pk)
+        FROM sqlite_master t, pragma_table_xinfo(t.name) c WHERE t.type = 'table' AND t.name <> 'alembic_version'
+        UNION ALL
+        SELECT printf('%s %s %s %s %s %s', t.name, f."from", f."table", f."to", f.on_update, f.on_delete)
+        FROM sqlite_master t, pragma_foreign_key_list(t.name) f WHERE t.type = 'table' AND t.name <> 'alembic_version'
+        UNION ALL
+        SELECT printf('%s %s %s %s %s', t.name, i.name, i."unique", i.origin, i.partial)
+        FROM sqlite_master t, pragma_index_list(t.name) i WHERE t.type = 'table' AND t.name <> 'alembic_version'
+    """,
     "postgresql": """
         SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
         UNION ALL

@@ -119,9 +119,9 @@ def test_listing_keys_tells_their_state_and_never_the_key(acme: Connector) -> No
 
     time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
     lines = listed.splitlines()
-    assert re.fullmatch(rf"{prefix_of(keys['forever'])}…  forever  created {time}  valid", lines[0])
-    assert re.fullmatch(rf"{prefix_of(keys['soon'])}…  soon     created {time}  expires {time}", lines[1])
-    assert re.fullmatch(rf"{prefix_of(keys['gone'])}…  gone     created {time}  revoked {time}", lines[2])
+    assert re.fullmatch(rf"{prefix_of(keys['forever'])}…  forever  created {time}  never used  valid", lines[0])
+    assert re.fullmatch(rf"{prefix_of(keys['soon'])}…  soon     created {time}  never used  expires {time}", lines[1])
+    assert re.fullmatch(rf"{prefix_of(keys['gone'])}…  gone     created {time}  never used  revoked {time}", lines[2])
     assert not any(key in listed for key in keys.values())
 
 

@@ -1,6 +1,9 @@
 """Accepting requests and reading tasks, on SQLite and on Postgres."""
 
+import contextlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ from sqlalchemy import func, select, update
 from connections.contract import TaskStatus
 from connections.db import Database
 from connections.errors import NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
-from connections.models import connect_tasks
+from connections.models import api_keys, connect_tasks
 from connections.repository import workspaces
 from connections.service import Accepted, ConnectService
 from connections.settings import Settings
@@ -179,3 +182,41 @@ def test_who_joins_to_poll_makes_the_task_patient(service: ConnectService, datab
     assert row.caller_waits_until is None
     assert row.max_attempts == 12
     assert (row.expires_at - row.created_at).total_seconds() > 3000
+
+
+def test_the_last_use_of_a_key_is_noted_once_a_minute(
+    database: Database, worker_keys: WorkerKeys, settings: Settings
+) -> None:
+    tenant = make_tenant(database)
+
+    def use() -> datetime | None:
+        """By an API process that has not seen the key before."""
+        ConnectService(database, Sealer(worker_keys.for_shim()), settings).authenticate(tenant.key)
+        with database.read() as connection:
+            return workspaces.api_keys_of(connection, tenant.workspace_id)[0].last_used_at
+
+    first = use()
+    assert first is not None
+    assert use() == first
+
+    with database.write() as connection:
+        connection.execute(update(api_keys).values(last_used_at=from_now(-61)))
+    later = use()
+    assert later is not None
+    assert later >= first
+
+
+def test_a_key_works_although_its_use_cannot_be_noted(
+    database: Database, worker_keys: WorkerKeys, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = make_tenant(database)
+    service = ConnectService(database, Sealer(worker_keys.for_shim()), settings)
+    monkeypatch.setattr(database, "write", unavailable)
+
+    assert service.authenticate(tenant.key).workspace_id == tenant.workspace_id
+
+
+@contextlib.contextmanager
+def unavailable() -> Iterator[None]:
+    raise ServiceUnavailable
+    yield

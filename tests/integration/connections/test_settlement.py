@@ -61,9 +61,13 @@ def task_of(service: ConnectService, tenant: Tenant, task_id: str) -> TaskRow:
     return service.task(tenant.caller, task_id)
 
 
-def sealed_credentials(database: Database) -> int | None:
+def traces_of_credentials(database: Database) -> int | None:
+    """How many tasks hold something that was made from their credentials."""
+    query = select(func.count()).where(
+        connect_tasks.c.sealed_credentials.is_not(None) | (connect_tasks.c.fingerprint != b"")
+    )
     with database.read() as connection:
-        return connection.execute(select(func.count(connect_tasks.c.sealed_credentials))).scalar()
+        return connection.execute(query).scalar()
 
 
 def test_one_of_many_workers_gets_the_task(settlement: Settlement, service: ConnectService, tenant: Tenant) -> None:
@@ -95,7 +99,7 @@ def test_success_stores_the_account_and_erases_the_credentials(
     assert row.status is TaskStatus.SUCCEEDED
     assert account is not None
     assert (account.account_name, account.external_account_id) == ("alice.test", "did:plc:alice")
-    assert sealed_credentials(database) == 0
+    assert traces_of_credentials(database) == 0
     with database.read() as connection:
         stored = connection.execute(select(accounts)).one()
     assert b"canary" not in stored.access_token + stored.refresh_token
@@ -109,10 +113,11 @@ def test_failure_erases_the_credentials_too(
     settlement: Settlement, service: ConnectService, tenant: Tenant, database: Database
 ) -> None:
     task_id = accept(service, tenant)
+    assert traces_of_credentials(database) == 1
     assert settlement.fail(claim(settlement, task_id), failure())
 
     assert task_of(service, tenant, task_id).status is TaskStatus.FAILED
-    assert sealed_credentials(database) == 0
+    assert traces_of_credentials(database) == 0
 
 
 def test_a_settled_task_is_not_claimed_again(settlement: Settlement, service: ConnectService, tenant: Tenant) -> None:
@@ -227,7 +232,7 @@ def test_the_sweep_ends_what_has_expired(
 
     assert swept(settlement) == [(task_id, True)]
     assert task_of(service, tenant, task_id).status is TaskStatus.EXPIRED
-    assert sealed_credentials(database) == 0
+    assert traces_of_credentials(database) == 0
 
 
 def test_a_lost_task_is_looked_at_again_when_it_expires(
