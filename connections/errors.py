@@ -8,7 +8,8 @@
     │   ├── NotFound                  no such route, task or account
     │   ├── MethodNotAllowed
     │   ├── PayloadTooLarge
-    │   └── UnsupportedMediaType
+    │   ├── UnsupportedMediaType
+    │   └── RateLimited               too much of it; the same request later is fine
     ├── ServiceError                  we are at fault
     │   ├── InternalError             a bug; the cause is only in the log
     │   ├── QueueUnavailable          the task is stored, the queue could not be told yet
@@ -140,6 +141,15 @@ class UnsupportedMediaType(RequestError):
     """Send the body as application/json."""
 
     code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class RateLimited(RequestError):
+    """Too many requests. Wait before the next one."""
+
+    code = "RATE_LIMITED"
+    temporality = Temporality.TEMPORARY
+    next_action = NextAction.WAIT_AND_RETRY
+    is_retriable = True
 
 
 class ServiceError(ConnectorError):

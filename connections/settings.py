@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from connections.rate import Rate
+
 
 class Environment(StrEnum):
     DEVELOPMENT = "development"
@@ -58,6 +60,18 @@ class Settings(BaseSettings):
     interactive_task_seconds: float = Field(default=120.0, gt=0, description="Total deadline of a waited-for task.")
     patient_task_seconds: float = Field(default=3600.0, gt=0, description="Total deadline of an asynchronous task.")
     worker_threads: int = Field(default=64, ge=1, le=1024)
+
+    failed_logins_per_account: Annotated[Rate, NoDecode] = Field(
+        default=Rate(10, 900), description="Failed logins to one account, in all workspaces together."
+    )
+    failed_logins_per_workspace: Annotated[Rate, NoDecode] = Field(
+        default=Rate(1000, 3600), description="Failed logins of one workspace."
+    )
+
+    @field_validator("failed_logins_per_account", "failed_logins_per_workspace", mode="before")
+    @classmethod
+    def _read_rate(cls, value: object) -> object:
+        return Rate.parse(value) if isinstance(value, str) else value
 
     @field_validator("dns_servers", mode="before")
     @classmethod

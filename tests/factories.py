@@ -1,5 +1,7 @@
 """Rows and doubles that many tests need."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -10,8 +12,10 @@ from connections.errors import ConnectorError
 from connections.ids import new_id
 from connections.intake import ConnectCommand
 from connections.repository import workspaces
+from connections.repository.tasks import ClaimedTask
 from connections.service import Caller
 from connections.verified import Credentials, Session, VerifiedAccount
+from worker.login_limits import LoginLimits
 from worker.platforms.base import RefuseIfConnected
 
 
@@ -66,9 +70,12 @@ def verified(external_id: str = "did:plc:alice", name: str = "alice.test") -> Ve
 
 @dataclass
 class FakePlatform:
-    """Answers each attempt with the next of `answers`, and with the last one for ever after."""
+    """Answers each attempt with the next of `answers`, and with the last one for ever after.
+
+    With `failing_account` its failures come from logging in to that account, without from before the login."""
 
     answers: list[VerifiedAccount | BaseException]
+    failing_account: str | None = None
     seen: list[Credentials] = field(default_factory=list)
     ended: list[VerifiedAccount] = field(default_factory=list)
 
@@ -78,6 +85,8 @@ class FakePlatform:
         self.seen.append(credentials)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BaseException):
+            if self.failing_account:
+                refuse_if_connected(self.failing_account, None)
             raise answer
         refuse_if_connected(answer.external_id, answer.name)
         return answer
@@ -91,3 +100,14 @@ class FakePlatform:
 
 def fail_with(error: ConnectorError) -> FakePlatform:
     return FakePlatform([error])
+
+
+class NoLoginLimits(LoginLimits):
+    """Counts no login."""
+
+    def __init__(self) -> None:
+        """Needs no Redis."""
+
+    @contextmanager
+    def count(self, task: ClaimedTask) -> Iterator[Callable[[str], None]]:
+        yield lambda external_id: None

@@ -3,14 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import redis
+
 from connections.db import Database
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Opener, TokenCipher, WorkerKeys, ensure_development_keys
 from worker.announce import Announcer
 from worker.heartbeat import Heartbeat
+from worker.login_limits import LoginLimits
 from worker.perform import Performer
 from worker.platforms.base import Platform, build_platforms
+from worker.redis_client import redis_client
 from worker.sweep import SendTask, Sweeper
 
 # What settling may take on top of the attempt: a lease must outlive both.
@@ -27,7 +31,7 @@ class Worker:
     performer: Performer
     sweeper: Sweeper
     heartbeat: Heartbeat
-    announcer: Announcer
+    redis: redis.Redis
     database: Database
     platforms: Mapping[str, Platform]
 
@@ -35,7 +39,7 @@ class Worker:
         self.heartbeat.stop()
         for platform in self.platforms.values():
             platform.close()
-        self.announcer.close()
+        self.redis.close()
         self.database.close()
 
 
@@ -50,20 +54,26 @@ def build_worker(settings: Settings, send: SendTask, *, is_stopping: Callable[[]
     settlement = Settlement(
         database, Opener(keys), TokenCipher(keys), lease_seconds=settings.attempt_seconds + _SETTLING_SECONDS
     )
-    announcer = Announcer(settings.redis)
+    client = redis_client(settings.redis)
+    announcer = Announcer(client)
     platforms = build_platforms(settings)
     performer = Performer(
         settlement,
         platforms,
         announcer,
+        LoginLimits(
+            client,
+            per_account=settings.failed_logins_per_account,
+            per_workspace=settings.failed_logins_per_workspace,
+        ),
         attempt_seconds=settings.attempt_seconds,
         is_stopping=is_stopping,
     )
     return Worker(
         performer=performer,
         sweeper=Sweeper(settlement, announcer, send),
-        heartbeat=Heartbeat(settings.redis),
-        announcer=announcer,
+        heartbeat=Heartbeat(client),
+        redis=client,
         database=database,
         platforms=platforms,
     )

@@ -16,8 +16,8 @@ _ALIVE_FOR_SECONDS = 10
 class Heartbeat:
     """A thread that renews a key in Redis until it is stopped."""
 
-    def __init__(self, redis_url: str) -> None:
-        self._redis = redis.Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=1)
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -28,7 +28,6 @@ class Heartbeat:
         """Stops renewing; the key ends by itself, because another worker may live."""
         self._stopped.set()
         self._thread.join()
-        self._redis.close()
 
     def _run(self) -> None:
         while not self._stopped.wait(self._beat()):

@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import partial
 
 import structlog
 
@@ -14,6 +13,7 @@ from connections.repository.tasks import ClaimedTask
 from connections.settlement import Settlement
 from connections.verified import VerifiedAccount
 from worker.announce import Announcer
+from worker.login_limits import LoginLimits
 from worker.platforms.base import Platform
 from worker.retry import RETRIED, Again, History, Stop, decide, policy_after
 
@@ -33,6 +33,7 @@ class Performer:
         settlement: Settlement,
         platforms: Mapping[str, Platform],
         announcer: Announcer,
+        login_limits: LoginLimits,
         *,
         attempt_seconds: float,
         is_stopping: Callable[[], bool],
@@ -43,6 +44,7 @@ class Performer:
         self._settlement = settlement
         self._platforms = platforms
         self._announcer = announcer
+        self._login_limits = login_limits
         self._attempt_seconds = attempt_seconds
         self._is_stopping = is_stopping
         self._uniform = uniform
@@ -80,11 +82,16 @@ class Performer:
 
     def _connect(self, task: ClaimedTask, started: float) -> None:
         platform = self._platforms[task.platform]
-        verified = platform.connect(
-            self._settlement.open_credentials(task),
-            deadline=started + self._attempt_seconds,
-            refuse_if_connected=partial(self._settlement.refuse_if_connected, task),
-        )
+        credentials = self._settlement.open_credentials(task)
+        with self._login_limits.count(task) as count_login:
+
+            def before_login(external_id: str, name: str | None) -> None:
+                self._settlement.refuse_if_connected(task, external_id, name)
+                count_login(external_id)
+
+            verified = platform.connect(
+                credentials, deadline=started + self._attempt_seconds, refuse_if_connected=before_login
+            )
         try:
             is_kept = self._settlement.succeed(task, verified)
         except ServiceUnavailable:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connections.contract import RetryPolicy, RetryState
-from connections.errors import ConnectorError, ServiceUnavailable, TemporaryFailure, UpstreamRateLimited
+from connections.errors import ConnectorError, RateLimited, ServiceUnavailable, TemporaryFailure, UpstreamRateLimited
 
-# The platform's failures, and our own database's: both pass.
-RETRIED = (TemporaryFailure, ServiceUnavailable)
+# The platform's failures, our own database's, and limits: all pass.
+RETRIED = (TemporaryFailure, ServiceUnavailable, RateLimited)
+_LIMITS = (UpstreamRateLimited, RateLimited)
 
 BASE_SECONDS = 0.25
 CAP_SECONDS = 300.0
@@ -59,7 +60,7 @@ def decide(error: ConnectorError, history: History, uniform: Callable[[float, fl
         return Stop(RetryState.EXHAUSTED, "all attempts are used up", hint)
     if retry_at >= history.expires_at:
         return Stop(RetryState.EXHAUSTED, "the task's time ends before the next attempt could start", hint)
-    if isinstance(error, UpstreamRateLimited) and _outlasts_the_caller(retry_at, history):
+    if isinstance(error, _LIMITS) and _outlasts_the_caller(retry_at, history):
         return Stop(RetryState.EXHAUSTED, "the rate limit outlasts the caller's wait", hint)
     return Again(delay)
 

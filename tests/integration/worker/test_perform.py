@@ -1,6 +1,6 @@
 """One task from claim to settled, against a platform that fails as ordered. On SQLite and on Postgres."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import func, select, update
@@ -11,6 +11,7 @@ from connections.db import Database
 from connections.messages import Queue
 from connections.models import accounts, connect_tasks
 from connections.outcome import Outcome
+from connections.rate import Rate
 from connections.repository.tasks import ClaimedTask, TaskRow
 from connections.service import ConnectService
 from connections.settings import Settings
@@ -18,9 +19,12 @@ from connections.settlement import Settlement
 from connections.sqltime import from_now
 from connections.vault import Opener, Sealer, TokenCipher, WorkerKeys
 from connections.verified import VerifiedAccount
-from tests.factories import FakePlatform, Tenant, connect_command, fail_with, make_tenant, verified
+from tests.factories import FakePlatform, NoLoginLimits, Tenant, connect_command, fail_with, make_tenant, verified
+from tests.servers import Valkey
 from worker.announce import Announcer
+from worker.login_limits import LoginLimits
 from worker.perform import SHORT_WAIT_SECONDS, Performer
+from worker.redis_client import redis_client
 from worker.sweep import Sweeper
 
 
@@ -43,6 +47,7 @@ class Bench:
         self.service = ConnectService(database, Sealer(keys.for_shim()), settings)
         self.settlement = Settlement(database, Opener(keys), TokenCipher(keys), lease_seconds=30)
         self.announcements = Announcements()
+        self.login_limits: LoginLimits = NoLoginLimits()
         self.pauses: list[float] = []
         self.is_stopping = False
 
@@ -57,6 +62,7 @@ class Bench:
             self.settlement,
             {"bluesky": platform},
             self.announcements,
+            self.login_limits,
             attempt_seconds=5,
             is_stopping=lambda: self.is_stopping,
             uniform=lambda _low, high: high,
@@ -325,3 +331,37 @@ def test_a_worker_that_is_to_stop_begins_no_further_attempt(bench: Bench) -> Non
     task = bench.perform(bench.accept(), fail_with(errors.UpstreamFailed()))
 
     assert (task.status, task.attempts, bench.pauses) == (TaskStatus.RETRYING, 1, [])
+
+
+@pytest.fixture
+def limited(bench: Bench, valkey: Valkey) -> Iterator[Bench]:
+    """Two failed logins to an account and no more."""
+    client = redis_client(valkey.url)
+    client.flushall()
+    bench.login_limits = LoginLimits(client, per_account=Rate(2, 900), per_workspace=Rate(100, 900))
+    yield bench
+    client.close()
+
+
+def wrong_password() -> FakePlatform:
+    return FakePlatform([errors.CredentialsRejected()], failing_account="did:plc:alice")
+
+
+def test_who_guesses_passwords_is_told_to_wait(limited: Bench) -> None:
+    guesses = [error_of(limited.perform(limited.accept(), wrong_password())) for _ in range(3)]
+
+    assert [guess.code for guess in guesses] == ["UNAUTHORIZED", "UNAUTHORIZED", "RATE_LIMITED"]
+    assert guesses[2].error_source is ErrorSource.UNIPOST
+    assert guesses[2].is_retriable
+    assert guesses[2].retry_policy is not None
+    assert guesses[2].retry_policy.manual_retry_allowed
+
+
+def test_a_caller_who_polls_waits_the_limit_out(limited: Bench) -> None:
+    for _ in range(2):
+        limited.perform(limited.accept(), wrong_password())
+    right = FakePlatform([verified()])
+    task = limited.perform(limited.accept(wait=0), right)
+
+    assert (task.status, error_of(task).code) == (TaskStatus.RETRYING, "RATE_LIMITED")
+    assert 890 < (task.available_at - task.created_at).total_seconds() < 905

@@ -63,6 +63,7 @@ def test_the_upstream_is_never_asked_earlier_than_it_said() -> None:
 STOPS = {
     "attempts used up": (errors.UpstreamFailed(), history(5, 5), "attempts"),
     "time over": (errors.UpstreamFailed(retry_after=120), history(expires_in=120), "time ends"),
+    "caller gone before our own limit ends": (errors.RateLimited(retry_after=30), history(caller_waits=25), "outlasts"),
     "caller gone by then": (errors.UpstreamRateLimited(retry_after=30), history(caller_waits=25), "outlasts"),
 }
 

@@ -1,0 +1,184 @@
+"""How many failed logins are let through, on a real Valkey."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Barrier
+
+import pytest
+import redis
+
+from connections import errors
+from connections.ids import new_id
+from connections.rate import Rate
+from connections.repository.tasks import ClaimedTask
+from tests.servers import Valkey, free_port, wait_until
+from worker.login_limits import LoginLimits
+from worker.redis_client import redis_client
+
+ALICE, BOB = "did:plc:alice", "did:plc:bob"
+
+
+@pytest.fixture
+def client(valkey: Valkey) -> Iterator[redis.Redis]:
+    client = redis_client(valkey.url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+def limits(client: redis.Redis, *, per_account: str = "3/900", per_workspace: str = "100/3600") -> LoginLimits:
+    return LoginLimits(client, per_account=Rate.parse(per_account), per_workspace=Rate.parse(per_workspace))
+
+
+def task(workspace_id: str = "ws_1") -> ClaimedTask:
+    now = datetime.now(UTC)
+    return ClaimedTask(
+        id=new_id("ct"),
+        workspace_id=workspace_id,
+        profile_id="pr_1",
+        platform="bluesky",
+        queue="connect",
+        request_id="req_1",
+        sealed_credentials=b"",
+        reply_to=None,
+        attempts=1,
+        max_attempts=5,
+        fence=1,
+        claimed_at=now,
+        expires_at=now,
+        caller_waits_until=None,
+    )
+
+
+def log_in(
+    limits: LoginLimits, account: str = ALICE, *, workspace_id: str = "ws_1", error: BaseException | None = None
+) -> None:
+    """One login, which ends with `error` if there is one."""
+    with limits.count(task(workspace_id)) as enter:
+        enter(account)
+        if error is not None:
+            raise error
+
+
+def fail(limits: LoginLimits, account: str = ALICE, *, workspace_id: str = "ws_1") -> None:
+    with pytest.raises(errors.CredentialsRejected):
+        log_in(limits, account, workspace_id=workspace_id, error=errors.CredentialsRejected())
+
+
+def test_an_account_may_fail_so_often_and_then_waits(client: redis.Redis) -> None:
+    some = limits(client)
+    for _ in range(3):
+        fail(some)
+
+    with pytest.raises(errors.RateLimited, match="this account") as caught:
+        log_in(some)
+    assert caught.value.retry_after == pytest.approx(900, abs=30)
+    log_in(some, BOB)
+
+
+def test_an_account_is_the_same_in_every_workspace(client: redis.Redis) -> None:
+    some = limits(client)
+    for workspace in ("ws_1", "ws_2", "ws_3"):
+        fail(some, workspace_id=workspace)
+
+    with pytest.raises(errors.RateLimited):
+        log_in(some, workspace_id="ws_4")
+
+
+def test_a_workspace_may_fail_so_often_whatever_the_accounts(client: redis.Redis) -> None:
+    some = limits(client, per_workspace="2/3600")
+    fail(some, ALICE)
+    fail(some, BOB)
+
+    with pytest.raises(errors.RateLimited, match="this workspace"):
+        log_in(some, "did:plc:carol")
+    log_in(some, "did:plc:carol", workspace_id="ws_2")
+
+
+def test_a_refusal_by_the_limit_does_not_count(client: redis.Redis) -> None:
+    some = limits(client, per_account="1/900", per_workspace="2/3600")
+    fail(some, ALICE)
+    for _ in range(5):
+        with pytest.raises(errors.RateLimited, match="this account"):
+            log_in(some, ALICE)
+
+    log_in(some, BOB)
+
+
+NOT_COUNTED: dict[str, BaseException | None] = {
+    "a success": None,
+    "a failure of the server": errors.UpstreamFailed(),
+    "a rate limit of the platform": errors.UpstreamRateLimited(),
+    "a bug": ZeroDivisionError(),
+    "an interrupt": KeyboardInterrupt(),
+}
+
+
+@pytest.mark.parametrize("error", NOT_COUNTED.values(), ids=NOT_COUNTED)
+def test_does_not_count(client: redis.Redis, error: BaseException | None) -> None:
+    some = limits(client, per_account="1/900", per_workspace="1/3600")
+    if error is None:
+        log_in(some)
+    else:
+        with pytest.raises(type(error)):
+            log_in(some, error=error)
+
+    log_in(some)
+    assert client.keys() == []
+
+
+def test_guesses_sent_all_at_once_are_not_let_through(client: redis.Redis) -> None:
+    some = limits(client)
+    all_are_entered = Barrier(16)
+
+    def guess() -> type[BaseException]:
+        try:
+            with some.count(task()) as enter:
+                try:
+                    enter(ALICE)
+                finally:
+                    all_are_entered.wait(20)
+                raise errors.CredentialsRejected
+        except errors.ConnectorError as error:
+            return type(error)
+
+    with ThreadPoolExecutor(16) as threads:
+        answers = [future.result() for future in [threads.submit(guess) for _ in range(16)]]
+
+    assert answers.count(errors.CredentialsRejected) == 3
+    assert answers.count(errors.RateLimited) == 13
+
+
+def test_entering_again_counts_once(client: redis.Redis) -> None:
+    """An account that has moved is logged in to a second time in the same attempt."""
+    some = limits(client, per_account="1/900")
+    with some.count(task()) as enter:
+        enter(ALICE)
+        enter(ALICE)
+
+
+def test_failures_are_forgotten_when_their_time_is_over(client: redis.Redis) -> None:
+    some = limits(client, per_account="1/1", per_workspace="1/1")
+    waits: list[float] = []
+    fail(some)
+
+    def is_free() -> bool:
+        try:
+            log_in(some)
+        except errors.RateLimited as error:
+            waits.append(error.retry_after or 0)
+            return False
+        return True
+
+    wait_until(is_free, what="the failure to be forgotten")
+    assert all(0 < wait <= 1 for wait in waits)
+    wait_until(lambda: client.keys() == [], what="its keys to expire")
+
+
+def test_without_redis_logins_go_on() -> None:
+    client = redis_client(f"redis://127.0.0.1:{free_port()}")
+    some = limits(client, per_account="1/900")
+    fail(some)
+    log_in(some)
+    client.close()

@@ -1,0 +1,122 @@
+"""Keeps the service from being a machine that guesses passwords: failed logins are limited per account and workspace.
+
+Each limit is a log of the logins of its last `seconds` in Redis, a sorted set by time (a "sliding window log"). A login
+is entered before it is made and taken out again when it did not fail, so that a thousand guesses sent at once are not
+all let through because none of them has failed yet.
+
+Emptying Redis forgets the failures. That gives a guesser one window more and an honest caller nothing to complain of;
+durable counters would cost every connect another transaction.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import redis
+import structlog
+
+from connections.errors import RateLimited, Refusal
+from connections.rate import Rate
+from connections.repository.tasks import ClaimedTask
+
+log = structlog.get_logger()
+
+_PREFIX = "connector:failed-logins"
+
+# Microseconds throughout: the server's clock, whole and exact as a score.
+_ENTER = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+for i, key in ipairs(KEYS) do
+  local count, window = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
+  redis.call('ZREM', key, ARGV[1])
+  local excess = redis.call('ZCARD', key) - count
+  if excess >= 0 then
+    local leaves_next = redis.call('ZRANGE', key, excess, excess, 'WITHSCORES')
+    return {i, leaves_next[2] + window - now}
+  end
+end
+for i, key in ipairs(KEYS) do
+  redis.call('ZADD', key, string.format('%.0f', now), ARGV[1])
+  redis.call('PEXPIRE', key, ARGV[2 * i + 1] / 1000)
+end
+return {0, 0}
+"""
+
+
+class _Limit(NamedTuple):
+    key: str
+    rate: Rate
+    message: str
+
+
+class LoginLimits:
+    """One per worker process, used by its threads."""
+
+    def __init__(self, client: redis.Redis, *, per_account: Rate, per_workspace: Rate) -> None:
+        """How many failed logins an account, in all workspaces together, and a workspace may have."""
+        self._redis = client
+        self._script = client.register_script(_ENTER)
+        self._per_account = per_account
+        self._per_workspace = per_workspace
+
+    @contextmanager
+    def count(self, task: ClaimedTask) -> Iterator[Callable[[str], None]]:
+        """Gives what to call with the account's id before it is logged in to.
+
+        That raises `RateLimited` when too many logins to the account or of the workspace have failed lately. A
+        `Refusal` that comes out of the block counts; any other failure says nothing about the password and does not.
+        """
+        entry = f"{task.id}/{task.fence}"
+        entered: set[str] = set()
+
+        def enter(external_id: str) -> None:
+            limits = self._limits(task, external_id)
+            self._enter(limits, entry)
+            entered.update(limit.key for limit in limits)
+
+        try:
+            yield enter
+        except Refusal:
+            raise
+        except BaseException:
+            self._withdraw(entered, entry)
+            raise
+        self._withdraw(entered, entry)
+
+    def _limits(self, task: ClaimedTask, external_id: str) -> tuple[_Limit, ...]:
+        return (
+            _Limit(
+                f"{_PREFIX}:account:{task.platform}:{external_id}",
+                self._per_account,
+                "Too many failed logins to this account. Wait before the next one.",
+            ),
+            _Limit(
+                f"{_PREFIX}:workspace:{task.workspace_id}",
+                self._per_workspace,
+                "Too many failed logins in this workspace. Wait before the next one.",
+            ),
+        )
+
+    def _enter(self, limits: Sequence[_Limit], entry: str) -> None:
+        sizes = [number for limit in limits for number in (limit.rate.count, limit.rate.seconds * 1_000_000)]
+        try:
+            full, microseconds = self._script(keys=[limit.key for limit in limits], args=[entry, *sizes])
+        except redis.RedisError as error:
+            # Logins go on: the platform limits them too, and no caller can bring this about.
+            log.warning("login_not_counted", cause=type(error).__name__)
+            return
+        if full:
+            raise RateLimited(limits[full - 1].message, retry_after=microseconds / 1_000_000)
+
+    def _withdraw(self, keys: Collection[str], entry: str) -> None:
+        if not keys:
+            return
+        try:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.zrem(key, entry)
+                pipeline.execute()
+        except redis.RedisError as error:
+            log.warning("login_not_withdrawn", cause=type(error).__name__)
