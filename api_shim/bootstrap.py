@@ -17,7 +17,7 @@ from connections.ids import new_id
 from connections.messages import reply_channel
 from connections.service import ConnectService
 from connections.settings import Settings
-from connections.vault import Sealer, ShimKeys, ensure_development_keys
+from connections.vault import Followed, Sealer, ensure_development_keys, open_key_store
 
 # Accepting is a transaction and a message, a few milliseconds each; more threads would only contend for the GIL.
 _ACCEPTING_THREADS = 16
@@ -96,7 +96,8 @@ def build_shim(
 
 def _sealer(settings: Settings) -> Sealer:
     ensure_development_keys(settings)
-    return Sealer(ShimKeys.load(settings.shim_keys_path, settings))
+    store = open_key_store(settings)
+    return Sealer(Followed(store.load_excerpt, every=store.poll_seconds))
 
 
 def shim_of(request: Request) -> Shim:

@@ -16,12 +16,13 @@ def generate() -> None:
     """Write a new key ring for the workers and the API's excerpt of it. Never replaces one."""
     from cli.failures import CommandFailed
     from connections.settings import load_settings
-    from connections.vault import generate_key_files
+    from connections.vault import KeysExist, generate_keys, open_key_store
 
     settings = load_settings()
-    for path in (settings.worker_keys_path, settings.shim_keys_path):
-        if path.exists():
-            raise CommandFailed(f"{path} exists; what it protects would be lost with it")
-    ring, excerpt = generate_key_files(settings)
-    typer.echo(f"{ring}  for workers: opens everything")
-    typer.echo(f"{excerpt}  for the API: seals, opens nothing")
+    store = open_key_store(settings)
+    try:
+        generate_keys(store, settings.env)
+    except KeysExist as error:
+        raise CommandFailed(f"{error} exists; what it protects would be lost with it") from None
+    typer.echo(f"{store.ring_name}  for workers: opens everything")
+    typer.echo(f"{store.excerpt_name}  for the API: seals, opens nothing")

@@ -73,6 +73,8 @@ accounts = Table(
     Column("connection_type", String(20), nullable=False),
     Column("access_token", LargeBinary),
     Column("refresh_token", LargeBinary),
+    # The key of both tokens, which each of them names too: tells which rows a key is still needed for.
+    Column("token_key", String(16)),
     Column("connected_at", UtcDateTime, nullable=False),
 )
 
@@ -88,6 +90,16 @@ Index(
     postgresql_where=CONNECTED_ONCE,
 )
 
+# A row with tokens that does not say which key they have is in the index too, so that it is not overlooked.
+HAS_TOKENS = text("access_token IS NOT NULL OR refresh_token IS NOT NULL")
+Index(
+    "ix_accounts_token_key",
+    accounts.c.token_key,
+    accounts.c.id,
+    sqlite_where=HAS_TOKENS,
+    postgresql_where=HAS_TOKENS,
+)
+
 connect_tasks = Table(
     "connect_tasks",
     metadata,
@@ -98,8 +110,9 @@ connect_tasks = Table(
     Column("queue", String(40), nullable=False),
     Column("status", String(20), nullable=False),
     Column("request_id", String(128), nullable=False),
-    # HPKE ciphertext, readable by workers only; erased when the task ends.
+    # HPKE ciphertext, readable by workers only; erased when the task ends, with the id of its key.
     Column("sealed_credentials", LargeBinary),
+    Column("sealing_key", String(16)),
     # Keyed hash of the whole request: identical requests in flight share one task. Emptied when the task ends.
     Column("fingerprint", LargeBinary(32), nullable=False),
     # The API process that waits for the outcome, and until when; both empty when nobody does.
@@ -134,4 +147,12 @@ Index(
     connect_tasks.c.sweep_at,
     sqlite_where=IN_FLIGHT,
     postgresql_where=IN_FLIGHT,
+)
+
+HAS_CREDENTIALS = text("sealed_credentials IS NOT NULL")
+Index(
+    "ix_connect_tasks_sealing_key",
+    connect_tasks.c.sealing_key,
+    sqlite_where=HAS_CREDENTIALS,
+    postgresql_where=HAS_CREDENTIALS,
 )

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
         default=None,
         description="What the API needs of it; beside `keys_file` as `<name>.shim.json` if unset.",
     )
+    key_store: str = Field(
+        default="", description="`package.module:factory` of a `vault.KeyStore` that takes the place of the key files."
+    )
     log_level: str = "INFO"
 
     plc_url: str = "https://plc.directory"
@@ -112,6 +115,13 @@ class Settings(BaseSettings):
             raise ValueError("must start with redis:// or rediss://")
         return value
 
+    @field_validator("key_store")
+    @classmethod
+    def _check_key_store(cls, value: str) -> str:
+        if value and not re.fullmatch(r"\w+(\.\w+)*:\w+", value):
+            raise ValueError("must be a module and a factory in it, such as package.module:factory")
+        return value
+
     @field_validator("log_level")
     @classmethod
     def _check_log_level(cls, value: str) -> str:
@@ -123,7 +133,7 @@ class Settings(BaseSettings):
     def _check_production(self) -> Self:
         if not self.is_production:
             return self
-        if self.keys_file is None and self.shim_keys_file is None:
+        if self.keys_file is None and self.shim_keys_file is None and not self.key_store:
             raise ValueError("CONNECTOR_KEYS_FILE is required when CONNECTOR_ENV=production")
         if not self.database_url or not self.redis_url:
             raise ValueError(

@@ -13,7 +13,7 @@ from connections.outcome import Outcome
 from connections.repository import accounts, tasks
 from connections.repository.accounts import NewAccount
 from connections.repository.tasks import ClaimedTask
-from connections.vault import Cell, Opener, SealedFor, TokenCipher
+from connections.vault import Opener, SealedFor, TokenCipher
 from connections.verified import Credentials, VerifiedAccount
 
 # A worker that dies in an attempt is noticed this long after its lease ended.
@@ -52,7 +52,7 @@ class Settlement:
             )
 
     def open_credentials(self, task: ClaimedTask) -> Credentials:
-        """Raises `UnreadableSecret` when the worker's keys do not open them."""
+        """Raises `KeyNotHeld` for a key that is not here (yet), `UnreadableSecret` when they do not open."""
         opened = self._opener.open(task.sealed_credentials, SealedFor(task.id, task.workspace_id))
         return Credentials(identifier=opened["identifier"], password=opened["password"])
 
@@ -123,6 +123,13 @@ class Settlement:
                 outcome=outcome.to_row(),
             )
 
+    def put_back(self, task: ClaimedTask, delay: float) -> bool:
+        """Undoes the claim; the sweep sends the task to any worker in `delay` seconds. False when it was taken over."""
+        with self._database.write() as connection:
+            return tasks.put_back(
+                connection, task.id, fence=task.fence, delay=delay, sweep_in=delay + _SWEEP_AFTER_DUE_SECONDS
+            )
+
     def sweep(self, *, limit: int) -> list[Swept]:
         """Finds tasks that nobody will do unless they are sent again, and ends those whose time is over.
 
@@ -146,7 +153,6 @@ class Settlement:
             return tasks.finish_task(connection, task.id, fence=task.fence, status=status, outcome=outcome.to_row())
 
     def _encrypted(self, account_id: str, task: ClaimedTask, verified: VerifiedAccount) -> NewAccount:
-        session = verified.session
         return NewAccount(
             id=account_id,
             workspace_id=task.workspace_id,
@@ -157,8 +163,7 @@ class Settlement:
             display_name=verified.display_name,
             avatar_url=verified.avatar_url,
             host=verified.host,
-            access_token=self._cipher.encrypt(session.access_token, Cell(account_id, "access_token")),
-            refresh_token=self._cipher.encrypt(session.refresh_token, Cell(account_id, "refresh_token")),
+            session=self._cipher.encrypt_session(account_id, verified.session),
         )
 
 

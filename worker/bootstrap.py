@@ -8,7 +8,7 @@ import redis
 from connections.db import Database
 from connections.settings import Settings
 from connections.settlement import Settlement
-from connections.vault import Opener, TokenCipher, WorkerKeys, ensure_development_keys
+from connections.vault import Followed, Opener, TokenCipher, ensure_development_keys, open_key_store
 from worker.announce import Announcer
 from worker.heartbeat import Heartbeat
 from worker.login_limits import LoginLimits
@@ -49,7 +49,8 @@ def build_worker(settings: Settings, send: SendTask, *, is_stopping: Callable[[]
     Raises `SettingsError` when the keys are missing or not for this use.
     """
     ensure_development_keys(settings)
-    keys = WorkerKeys.load(settings.worker_keys_path, settings)
+    store = open_key_store(settings)
+    keys = Followed(store.load_ring, every=store.poll_seconds)
     database = Database(settings.database, pool_size=min(settings.worker_threads, _DATABASE_CONNECTIONS))
     settlement = Settlement(
         database, Opener(keys), TokenCipher(keys), lease_seconds=settings.attempt_seconds + _SETTLING_SECONDS

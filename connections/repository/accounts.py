@@ -1,6 +1,6 @@
 """Connected accounts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select
@@ -9,11 +9,12 @@ from connections.contract import AccountStatus, ConnectionType
 from connections.models import CONNECTED_ONCE, accounts
 from connections.repository.dialects import insert_into
 from connections.sqltime import from_now
+from connections.vault import EncryptedSession
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """A verified account to be stored; the tokens are encrypted already."""
+    """A verified account to be stored."""
 
     id: str
     workspace_id: str
@@ -24,8 +25,7 @@ class NewAccount:
     display_name: str | None
     avatar_url: str | None
     host: str
-    access_token: bytes = field(repr=False)
-    refresh_token: bytes = field(repr=False)
+    session: EncryptedSession
 
 
 def insert_account(connection: Connection, account: NewAccount) -> datetime | None:
@@ -40,8 +40,9 @@ def insert_account(connection: Connection, account: NewAccount) -> datetime | No
         display_name=account.display_name,
         avatar_url=account.avatar_url,
         host=account.host,
-        access_token=account.access_token,
-        refresh_token=account.refresh_token,
+        access_token=account.session.access_token,
+        refresh_token=account.session.refresh_token,
+        token_key=account.session.token_key,
         status=AccountStatus.ACTIVE,
         connection_type=ConnectionType.BYO,
         connected_at=from_now(),

@@ -11,6 +11,7 @@ from connections.contract import FINAL_STATUSES, TaskStatus
 from connections.models import IN_FLIGHT, connect_tasks
 from connections.repository.dialects import insert_into
 from connections.sqltime import from_now
+from connections.vault import key_id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def insert_task(
         status=TaskStatus.QUEUED,
         request_id=request_id,
         sealed_credentials=sealed_credentials,
+        sealing_key=key_id_of(sealed_credentials),
         fingerprint=fingerprint,
         reply_to=reply_to,
         caller_waits_until=None if caller_waits is None else from_now(caller_waits),
@@ -207,7 +209,14 @@ def finish_task(
     change = (
         update(connect_tasks)
         .where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, IN_FLIGHT)
-        .values(status=status, outcome=outcome, finished_at=from_now(), sealed_credentials=None, fingerprint=b"")
+        .values(
+            status=status,
+            outcome=outcome,
+            finished_at=from_now(),
+            sealed_credentials=None,
+            sealing_key=None,
+            fingerprint=b"",
+        )
     )
     return connection.execute(change).rowcount == 1
 
@@ -225,6 +234,25 @@ def postpone_task(
             available_at=from_now(delay),
             sweep_at=from_now(sweep_in),
             sweeps=0,
+        )
+    )
+    return connection.execute(change).rowcount == 1
+
+
+def put_back(connection: Connection, task_id: str, *, fence: int, delay: float, sweep_in: float) -> bool:
+    """Gives back a claim that came to no attempt; anybody may claim the task again in `delay` seconds.
+
+    False when the claim with this fence is no longer the last one.
+    """
+    attempts = connect_tasks.c.attempts - 1
+    change = (
+        update(connect_tasks)
+        .where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, IN_FLIGHT)
+        .values(
+            status=case((attempts == 0, TaskStatus.QUEUED), else_=TaskStatus.RETRYING),
+            attempts=attempts,
+            available_at=from_now(delay),
+            sweep_at=from_now(sweep_in),
         )
     )
     return connection.execute(change).rowcount == 1

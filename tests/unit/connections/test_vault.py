@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from connections.settings import Environment, Settings, SettingsError
 from connections.vault import (
     Cell,
+    FileKeyStore,
+    KeysExist,
     Opener,
     SealedFor,
     Sealer,
@@ -15,7 +17,7 @@ from connections.vault import (
     UnreadableSecret,
     WorkerKeys,
     ensure_development_keys,
-    generate_key_files,
+    generate_keys,
 )
 
 KEYS = WorkerKeys.generate(Environment.DEVELOPMENT)
@@ -95,13 +97,14 @@ def test_the_apis_excerpt_holds_no_private_key() -> None:
 @pytest.mark.parametrize("left", ["keys.json", "keys.shim.json"])
 def test_keys_are_never_replaced(tmp_path: Path, left: str) -> None:
     settings = Settings(var_dir=tmp_path)
-    for path in generate_key_files(settings):
+    generate_keys(FileKeyStore(settings), settings.env)
+    for path in tmp_path.iterdir():
         if path.name != left:
             path.unlink()
     kept = (tmp_path / left).read_bytes()
 
-    with pytest.raises(FileExistsError):
-        generate_key_files(settings)
+    with pytest.raises(KeysExist, match=str(tmp_path / left)):
+        generate_keys(FileKeyStore(settings), settings.env)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(left, kept)]
 
 
@@ -110,7 +113,8 @@ def production(keys: Path) -> Settings:
 
 
 def test_production_refuses_development_keys(tmp_path: Path) -> None:
-    ring, _ = generate_key_files(Settings(var_dir=tmp_path))
+    ring = Settings(var_dir=tmp_path).worker_keys_path
+    ring.write_bytes(KEYS.to_json())
 
     with pytest.raises(SettingsError, match="development keys"):
         WorkerKeys.load(ring, production(ring))

@@ -1,0 +1,44 @@
+"""Keeps secrets: seals credentials on their way to the workers, encrypts tokens at rest, fingerprints requests.
+
+ring       the keys: what a worker holds, and the API's excerpt that opens nothing
+labels     every stored secret names its key
+sealing    HPKE between API and worker
+tokens     AES-256-GCM at rest
+store      where the keys are kept, as a Protocol
+files      in files, the default
+chosen     the store that the settings name
+followed   keys that are replaced while the service runs
+"""
+
+from connections.vault.chosen import ensure_development_keys, open_key_store
+from connections.vault.files import FileKeyStore
+from connections.vault.followed import Followed, KeySource
+from connections.vault.labels import KeyNotHeld, UnreadableSecret, key_id_of
+from connections.vault.ring import Key, KeysMissing, ShimKeys, WorkerKeys
+from connections.vault.sealing import Opener, SealedFor, Sealer
+from connections.vault.store import KeysExist, KeyStore, generate_keys
+from connections.vault.tokens import Cell, EncryptedSession, TokenCipher
+
+__all__ = [
+    "Cell",
+    "EncryptedSession",
+    "FileKeyStore",
+    "Followed",
+    "Key",
+    "KeyNotHeld",
+    "KeySource",
+    "KeyStore",
+    "KeysExist",
+    "KeysMissing",
+    "Opener",
+    "SealedFor",
+    "Sealer",
+    "ShimKeys",
+    "TokenCipher",
+    "UnreadableSecret",
+    "WorkerKeys",
+    "ensure_development_keys",
+    "generate_keys",
+    "key_id_of",
+    "open_key_store",
+]

@@ -1,0 +1,70 @@
+"""Credentials on their way from the API to a worker: HPKE (RFC 9180, base mode), bound to task and workspace."""
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from connections.vault.followed import KeySource
+from connections.vault.labels import KeyNotHeld, UnreadableSecret, labelled, split_label
+from connections.vault.ring import ShimKeys, WorkerKeys
+
+_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFor:
+    """What sealed credentials are bound to: opened for another task or workspace they do not open."""
+
+    task_id: str
+    workspace_id: str
+
+    @property
+    def info(self) -> bytes:
+        return f"connector/credentials/v1|{self.task_id}|{self.workspace_id}".encode()
+
+
+class Sealer:
+    """Seals credentials to the workers' public key and fingerprints requests. Opens nothing."""
+
+    def __init__(self, keys: KeySource[ShimKeys]) -> None:
+        self._keys = keys
+
+    def seal(self, credentials: dict[str, str], bound_to: SealedFor) -> bytes:
+        """`<key id>.` and the HPKE ciphertext of the credentials as JSON."""
+        key = self._keys.latest().sealing
+        public = X25519PublicKey.from_public_bytes(key.key)
+        return labelled(key.id, _SUITE.encrypt(json.dumps(credentials).encode(), public, bound_to.info))
+
+    def fingerprint(self, *parts: str) -> bytes:
+        """32 bytes that tell identical requests without telling what is in them."""
+        message = json.dumps(parts).encode()
+        return hmac.new(self._keys.latest().fingerprint, message, hashlib.sha256).digest()
+
+
+class Opener:
+    """Opens what `Sealer` sealed, with any key of the ring."""
+
+    def __init__(self, keys: KeySource[WorkerKeys]) -> None:
+        self._keys = keys
+
+    def open(self, sealed: bytes, bound_to: SealedFor) -> dict[str, str]:
+        """Raises `KeyNotHeld` for a key that the ring lacks, `UnreadableSecret` for another task's or damaged ones."""
+        key_id, ciphertext = split_label(sealed)
+        private = X25519PrivateKey.from_private_bytes(self._key(key_id))
+        try:
+            opened: dict[str, str] = json.loads(_SUITE.decrypt(ciphertext, private, bound_to.info))
+        except (InvalidTag, ValueError):
+            raise UnreadableSecret("sealed credentials do not open") from None
+        return opened
+
+    def _key(self, key_id: str) -> bytes:
+        for ring in (self._keys.latest, self._keys.refreshed):
+            for key in ring().sealing:
+                if key.id == key_id:
+                    return key.key
+        raise KeyNotHeld(key_id)
