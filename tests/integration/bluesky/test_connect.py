@@ -70,11 +70,11 @@ class TestSuccess:
     def test_blanks_around_an_app_password_do_no_harm(self, connect: Connect, alice: SandboxAccount) -> None:
         assert connect("alice.test", f"  {alice.app_password}\n").external_id == alice.did
 
-    def test_the_document_in_the_session_does_not_lead_elsewhere(
-        self, connect: Connect, control: ControlClient, alice: SandboxAccount, sandbox: SandboxProcess
+    def test_a_session_may_carry_the_document_as_hosted_ones_do(
+        self, connect: Connect, control: ControlClient, alice: SandboxAccount
     ) -> None:
-        control.order(DidDocElsewhere(pds="https://elsewhere.sandbox.dev"))
-        assert connect("alice.test", alice.app_password).host == sandbox.pds_url
+        control.did_doc(included=True)
+        assert connect("alice.test", alice.app_password).external_id == alice.did
 
     def test_many_at_once(self, connect: Connect, control: ControlClient) -> None:
         accounts = [control.create_account(f"many{number}.test") for number in range(64)]
@@ -165,6 +165,15 @@ class TestRefusals:
         with pytest.raises(IdentityUnusable):
             connect("alice.test", alice.app_password)
         assert control.count(DELETE_SESSION) == 1
+        assert control.open_sessions(alice.did) == 0
+
+    def test_a_session_whose_document_names_another_server(
+        self, connect: Connect, control: ControlClient, alice: SandboxAccount
+    ) -> None:
+        control.order(DidDocElsewhere(pds="https://elsewhere.sandbox.dev"))
+        with pytest.raises(IdentityUnusable):
+            connect("alice.test", alice.app_password)
+        assert control.count(CREATE_SESSION) == control.count(DELETE_SESSION) == 1
         assert control.open_sessions(alice.did) == 0
 
 

@@ -15,7 +15,8 @@ from worker.platforms.bluesky.documents import Documents
 from worker.platforms.bluesky.errors import unreachable
 from worker.platforms.bluesky.handles import Handles
 from worker.platforms.bluesky.identifier import parse_identifier
-from worker.platforms.bluesky.identity import Identities
+from worker.platforms.bluesky.identity import Identities, Identity
+from worker.platforms.bluesky.second_look import with_second_look
 from worker.platforms.bluesky.session import Sessions
 from worker.platforms.bluesky.xrpc import Server
 
@@ -41,13 +42,19 @@ class Bluesky:
             credentials.identifier, hosted_domain=self._hosted_domain, allows_test=self._allows_test
         )
         password = tidy(credentials.password)
-        try:
-            identity = self._identities.resolve(identifier, deadline=deadline)
-        except HandleNotFound as not_found:
-            raise self._handles.explain_not_found(identifier, deadline=deadline) or not_found from None
-        refuse_if_connected(identity.did, identity.handle)
-        session = self._sessions.open(identity, password, deadline=deadline)
-        return VerifiedAccount(external_id=identity.did, name=identity.handle, host=identity.pds, session=session)
+
+        def resolve(since: float) -> Identity:
+            try:
+                return self._identities.resolve(identifier, deadline=deadline, since=since)
+            except HandleNotFound as not_found:
+                raise self._handles.explain_not_found(identifier, deadline=deadline) or not_found from None
+
+        def log_in(identity: Identity) -> VerifiedAccount:
+            refuse_if_connected(identity.did, identity.handle)
+            session = self._sessions.open(identity, password, deadline=deadline)
+            return VerifiedAccount(external_id=identity.did, name=identity.handle, host=identity.pds, session=session)
+
+        return with_second_look(resolve, log_in)
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         try:

@@ -6,6 +6,8 @@ They look like `abcd-efgh-2345-wxyz` on Bluesky, but another PDS may issue other
 import re
 from dataclasses import dataclass, field
 
+from worker.platforms.bluesky.invisible import without_invisible
+
 USUAL_SHAPE = re.compile(r"[a-z2-7]{4}(-[a-z2-7]{4}){3}")
 
 UNUSUAL_SHAPE_HINT = (
@@ -28,8 +30,9 @@ class AppPassword:
 
 
 def tidy(pasted: str) -> AppPassword:
-    """Blanks go only where an app password remains; anything else may be a password with blanks and stays as it is."""
-    without_blanks = "".join(pasted.split())
-    if USUAL_SHAPE.fullmatch(without_blanks):
-        return AppPassword(without_blanks, has_usual_shape=True)
+    """Blanks and invisible marks go only where an app password remains; anything else may be a password that has them
+    and stays as it is."""
+    bare = "".join(without_invisible(pasted).split())
+    if USUAL_SHAPE.fullmatch(bare):
+        return AppPassword(bare, has_usual_shape=True)
     return AppPassword(pasted, has_usual_shape=False)

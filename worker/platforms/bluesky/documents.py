@@ -11,9 +11,9 @@ from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.errors import DID_DOCUMENT, from_answer, unreachable
 from worker.platforms.bluesky.identifier import Did, Handle, is_handle, web_host
 from worker.platforms.bluesky.lexicon import Document, Malformed, read_document
-from worker.platforms.bluesky.ttl_cache import TtlCache
+from worker.platforms.bluesky.ttl_cache import ANY_TIME, TtlCache
 
-# Seconds. Short, because a document changes when an account moves, and a login at the old host fails.
+# Seconds. Short, because a document changes when an account moves, and a login at the old host is lost on it.
 FOUND_SECONDS = 120.0
 NOT_FOUND_SECONDS = 60.0
 CACHED_DOCUMENTS = 10_000
@@ -33,10 +33,13 @@ class Documents:
         self._directories = [url for url in (settings.dev_plc_url, settings.plc_url) if url]
         self._known: TtlCache[Did, Document | None] = TtlCache(CACHED_DOCUMENTS, clock)
 
-    def fetch(self, did: Did, *, deadline: float) -> Document:
-        """The document of `did`. Raises `IdentityUnusable` when it has none, is unreadable or is another's;
-        `HostNotAllowed` (did:web); `TemporaryFailure` when nobody answers."""
-        remembered = self._known.get(did)
+    def fetch(self, did: Did, *, deadline: float, since: float = ANY_TIME) -> Document:
+        """The document of `did`, found not before `since`.
+
+        Raises `IdentityUnusable` when it has none, is unreadable or is another's; `HostNotAllowed` (did:web);
+        `TemporaryFailure` when nobody answers.
+        """
+        remembered = self._known.get(did, since)
         document = remembered.value if remembered else self._look_up(did, deadline)
         if remembered is None:
             self._known.put(did, document, FOUND_SECONDS if document else NOT_FOUND_SECONDS)
@@ -89,11 +92,17 @@ def check_claim(document: Document, handle: Handle) -> None:
 
 
 def pds_origin(document: Document) -> str:
-    """The origin of the account's PDS. Raises `IdentityUnusable` when the document names none we could call.
+    """The origin of the account's PDS. Raises `IdentityUnusable` when the document names none we could call."""
+    origin = origin_in(document)
+    if origin is None:
+        raise IdentityUnusable("The account's identity document names no usable server.")
+    return origin
+
+
+def origin_in(document: Document) -> str | None:
+    """Scheme, host and port of the endpoint in lower case; None when there is none or it has another shape.
 
     The endpoint is whatever its owner wrote: shape is checked here, the address when the connection is made.
     """
     endpoint = _ENDPOINT.fullmatch(document.pds_endpoint or "")
-    if endpoint is None:
-        raise IdentityUnusable("The account's identity document names no usable server.")
-    return endpoint["origin"].lower()
+    return endpoint["origin"].lower() if endpoint else None

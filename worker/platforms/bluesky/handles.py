@@ -30,7 +30,7 @@ from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.errors import from_answer, from_egress, unreachable
 from worker.platforms.bluesky.identifier import TEST_DOMAIN, Did, Handle, parse_did
 from worker.platforms.bluesky.lexicon import DESCRIBE_REPO, RESOLVE_HANDLE, Malformed, read_resolved_handle
-from worker.platforms.bluesky.ttl_cache import TtlCache
+from worker.platforms.bluesky.ttl_cache import ANY_TIME, TtlCache
 
 # Seconds. The specification allows a day and five minutes; whoever has just corrected a record should not wait so long.
 FOUND_SECONDS = 600.0
@@ -67,9 +67,12 @@ class Handles:
         if settings.dev_pds_url:
             self._authorities[TEST_DOMAIN] = xrpc.Server(settings.dev_pds_url)
 
-    def resolve(self, handle: Handle, *, deadline: float) -> Did:
-        """Raises `HandleNotFound` when nobody has it, `HostNotAllowed`, or `TemporaryFailure` when nobody can say."""
-        remembered = self._known.get(handle)
+    def resolve(self, handle: Handle, *, deadline: float, since: float = ANY_TIME) -> Did:
+        """The DID, found not before `since`.
+
+        Raises `HandleNotFound` when nobody has it, `HostNotAllowed`, or `TemporaryFailure` when nobody can say.
+        """
+        remembered = self._known.get(handle, since)
         did = remembered.value if remembered else self._look_up(handle, deadline)
         if remembered is None:
             self._known.put(handle, did, FOUND_SECONDS if did else NOT_FOUND_SECONDS)

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from connections.errors import InvalidHandle
 from worker.platforms.bluesky.app_password import USUAL_SHAPE
+from worker.platforms.bluesky.invisible import without_invisible
 
 
 class Handle(str):
@@ -27,7 +28,6 @@ class Did(str):
 
 MAX_HANDLE = 253
 MAX_PASTED = 2048
-MAX_SHOWN = 40
 
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = rf"({_LABEL}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?"
@@ -38,11 +38,6 @@ _DID_WEB = re.compile(rf"did:web:(?P<host>{_DOMAIN})")
 
 RESERVED_DOMAINS = frozenset({"alt", "arpa", "example", "internal", "invalid", "local", "localhost", "onion"})
 TEST_DOMAIN = "test"
-
-# Direction marks, zero-width characters and the byte order mark. They change nothing that a reader sees.
-_INVISIBLE = dict.fromkeys(
-    [*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0x200B, 0x2010), 0x061C, 0x2060, 0xFEFF]
-)
 
 _LINK = re.ASCII | re.IGNORECASE | re.DOTALL
 _PROFILE_LINK = re.compile(r"(https?://)?(www\.)?bsky\.app/profile/(?P<name>[^/?#]*).*", _LINK)
@@ -55,11 +50,11 @@ def parse_identifier(pasted: str, *, hosted_domain: str, allows_test: bool) -> H
     """Reads a handle or DID. A name without a dot belongs to `hosted_domain`; `.test` needs `allows_test`.
 
     Raises `InvalidHandle` with a message that repeats nothing of the input but, where a look-alike character is the
-    trouble, a short escaped piece: a password can land in the wrong field.
+    trouble, that one: a password can land in the wrong field.
     """
     if len(pasted) > MAX_PASTED:
         raise InvalidHandle("This is too long for a handle.")
-    name = _name_in(pasted.translate(_INVISIBLE).strip()).removeprefix("@")
+    name = _bare(_name_in(_bare(pasted))).removeprefix("@")
     if not name:
         raise InvalidHandle(f"The handle is empty. {_EXAMPLE}")
     if not name.isascii():
@@ -95,6 +90,10 @@ def web_host(did: Did) -> str | None:
     return match["host"] if match else None
 
 
+def _bare(text: str) -> str:
+    return without_invisible(text).strip()
+
+
 def _name_in(text: str) -> str:
     for link in (_PROFILE_LINK, _AT_URI):
         match = link.fullmatch(text)
@@ -120,14 +119,18 @@ def _domain_of(name: str) -> str:
 
 
 def _describe_foreign(name: str) -> str:
-    """`"\\uff41lice.bsky.social" contains U+FF41 FULLWIDTH LATIN SMALL LETTER A.`
+    """Names the first character that no handle has, by sight, code point and position.
 
-    Only what would be a handle with other letters is shown: anything else may be a password in the wrong field.
+    No more of the input than that: whatever else there is may be a password in the wrong field.
     """
-    culprit = next(character for character in name if not character.isascii())
-    label = unicodedata.name(culprit, "an unnamed character")
-    seen = f"U+{ord(culprit):04X} {label}"
-    if not is_handle("".join(character if character.isascii() else "a" for character in name).lower()):
-        return f"Handles have only the letters a to z, digits and hyphens; this contains {seen}."
-    shown = name[:MAX_SHOWN].encode("unicode_escape").decode("ascii")[:MAX_SHOWN]
-    return f'Handles have only the letters a to z, digits and hyphens; "{shown}" contains {seen}.'
+    position, culprit = next((at, character) for at, character in enumerate(name, 1) if not character.isascii())
+    code_point = f"U+{ord(culprit):04X} {unicodedata.name(culprit, 'an unnamed character')}"
+    # A mark that combines would dress up the letter before it.
+    seen = f"{culprit} ({code_point})" if culprit.isprintable() and not _combines(culprit) else code_point
+    return (
+        f"Handles have only the letters a to z, digits, dots and hyphens; this contains {seen} at position {position}."
+    )
+
+
+def _combines(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")

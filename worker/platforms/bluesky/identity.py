@@ -7,6 +7,7 @@ from worker.platforms.bluesky.documents import Documents, check_claim, claimed_h
 from worker.platforms.bluesky.handles import Handles
 from worker.platforms.bluesky.identifier import Did, Handle
 from worker.platforms.bluesky.lexicon import Document
+from worker.platforms.bluesky.ttl_cache import ANY_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +29,25 @@ class Identities:
         self._handles = handles
         self._documents = documents
 
-    def resolve(self, identifier: Handle | Did, *, deadline: float) -> Identity:
-        """Raises the `InvalidIdentity` that fits, or `TemporaryFailure`."""
-        if isinstance(identifier, Handle):
-            document = self._documents.fetch(self._handles.resolve(identifier, deadline=deadline), deadline=deadline)
-            check_claim(document, identifier)
-            return Identity(Did(document.id), identifier, pds_origin(document))
-        document = self._documents.fetch(identifier, deadline=deadline)
-        return Identity(identifier, self._proved_handle(document, deadline), pds_origin(document))
+    def resolve(self, identifier: Handle | Did, *, deadline: float, since: float = ANY_TIME) -> Identity:
+        """Nothing that was found before `since`, a `time.monotonic()` instant, is believed.
 
-    def _proved_handle(self, document: Document, deadline: float) -> Handle | None:
+        Raises the `InvalidIdentity` that fits, or `TemporaryFailure`.
+        """
+        if isinstance(identifier, Handle):
+            did = self._handles.resolve(identifier, deadline=deadline, since=since)
+            document = self._documents.fetch(did, deadline=deadline, since=since)
+            check_claim(document, identifier)
+            return Identity(did, identifier, pds_origin(document))
+        document = self._documents.fetch(identifier, deadline=deadline, since=since)
+        return Identity(identifier, self._proved_handle(document, deadline, since), pds_origin(document))
+
+    def _proved_handle(self, document: Document, deadline: float, since: float) -> Handle | None:
         """The claimed handle, if it points back. A name is decoration here: not finding out fails nothing."""
         handle = claimed_handle(document)
         if handle is None:
             return None
         try:
-            return handle if self._handles.resolve(handle, deadline=deadline) == document.id else None
+            return handle if self._handles.resolve(handle, deadline=deadline, since=since) == document.id else None
         except PlatformError:
             return None

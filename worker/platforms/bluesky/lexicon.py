@@ -23,6 +23,10 @@ GET_REPO_STATUS = "com.atproto.sync.getRepoStatus"
 
 _ERROR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
+# Visible ASCII, as a header can carry it (RFC 6750 allows less; tokens are opaque to us).
+_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
+_REFRESH_TOKEN = re.compile(rb'"refreshJwt"\s*:\s*("(?:[^"\\]|\\.)*+")')
+
 
 class Malformed(Exception):
     """The answer does not have the shape its lexicon promises."""
@@ -39,36 +43,57 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class CreatedSession:
-    """Output of `com.atproto.server.createSession`, as far as we read it. Never printed."""
+    """Output of `com.atproto.server.createSession`, as far as we read it. Never printed.
+
+    `document` is what the server says the DID document is, None where it says nothing.
+    """
 
     did: str
     is_active: bool
+    document: Document | None
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
 
 
 def read_document(body: bytes) -> Document:
-    document = _read(DidDocument.model_validate_json, body)
-    return Document(document.id, tuple(document.also_known_as or ()), document.get_pds_endpoint())
+    return _document(_read(_from_json, body))
 
 
 def read_session(body: bytes) -> CreatedSession:
-    session = _read(create_session.Response.model_validate_json, body)
+    answer = _read(_from_json, body)
+    said = answer.pop("didDoc", None) if isinstance(answer, dict) else None
+    session = _read(create_session.Response.model_validate, answer)
+    if not (_TOKEN.fullmatch(session.access_jwt) and _TOKEN.fullmatch(session.refresh_jwt)):
+        raise Malformed("a token that no header could carry")
     return CreatedSession(
         did=session.did,
         is_active=session.active is not False,  # optional: older servers leave it out
+        document=_document_said(said),
         access_token=session.access_jwt,
         refresh_token=session.refresh_jwt,
     )
 
 
+def find_refresh_token(body: bytes) -> str | None:
+    """The refresh token in a session's answer, whatever else is wrong with it, down to not being JSON at all.
+
+    Of several the last, as a JSON parser takes it. None when there is none that a header could carry.
+    """
+    texts = _REFRESH_TOKEN.findall(body)
+    try:
+        token = from_json(texts[-1]) if texts else ""
+    except ValueError:
+        return None
+    return token if _TOKEN.fullmatch(token) else None
+
+
 def read_resolved_handle(body: bytes) -> str:
-    return str(_read(resolve_handle.Response.model_validate_json, body).did)
+    return str(_read(resolve_handle.Response.model_validate, _read(_from_json, body)).did)
 
 
 def read_repo_status(body: bytes) -> str | None:
     """Why the account is not active (`takendown`, `deactivated`, …); None when it is or nothing is said."""
-    status = _read(get_repo_status.Response.model_validate_json, body)
+    status = _read(get_repo_status.Response.model_validate, _read(_from_json, body))
     return None if status.active else status.status
 
 
@@ -82,9 +107,27 @@ def read_error_name(body: bytes) -> str | None:
     return name if isinstance(name, str) and _ERROR_NAME.fullmatch(name) else None
 
 
-def _read(validate: Callable[[bytes], Any], body: bytes) -> Any:
+def _document(value: object) -> Document:
+    document = _read(DidDocument.model_validate, value)
+    return Document(document.id, tuple(document.also_known_as or ()), document.get_pds_endpoint())
+
+
+def _document_said(value: object) -> Document | None:
+    """An unreadable document contradicts nothing. Nobody follows it, so it is no reason to turn an owner away."""
     try:
-        return validate(body)
+        return _document(value)
+    except Malformed:
+        return None
+
+
+def _from_json(body: bytes) -> Any:
+    """RFC 8259, so no NaN. Raises ValueError, for what is nested 200 deep or has a number of 4,300 digits too."""
+    return from_json(body, allow_inf_nan=False)
+
+
+def _read(read: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return read(value)
     except ValueError as exc:
         # Its text quotes the answer, tokens included: keep it out of the chain too.
-        raise Malformed(f"{exc.__class__.__name__} in an answer of {len(body)} bytes") from None
+        raise Malformed(exc.__class__.__name__) from None

@@ -1,6 +1,5 @@
 """Logging in, believing only what fits, and logging out again."""
 
-import re
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from connections.verified import Session
 from worker.egress import Egress, Response
 from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.app_password import AppPassword
+from worker.platforms.bluesky.documents import origin_in
 from worker.platforms.bluesky.errors import from_answer, unreachable
 from worker.platforms.bluesky.identifier import Did
 from worker.platforms.bluesky.identity import Identity
@@ -28,7 +28,9 @@ from worker.platforms.bluesky.lexicon import (
     DELETE_SESSION,
     GET_REPO_STATUS,
     CreatedSession,
+    Document,
     Malformed,
+    find_refresh_token,
     read_error_name,
     read_repo_status,
     read_session,
@@ -44,9 +46,6 @@ CLEAN_UP_SHARE = 0.25
 
 # Seconds for a second look at a rejection: worth a moment, not the whole attempt.
 STATUS_SECONDS = 3.0
-
-# Visible ASCII, as a header can carry it (RFC 6750 allows less; tokens are opaque to us).
-_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 
 _SCOPES_REFUSED: Mapping[str, type[InvalidIdentity]] = {
     "com.atproto.access": MainPasswordRejected,
@@ -66,19 +65,19 @@ class Sessions:
         """Logs in once, as the DID: it names the account whatever its handle does meanwhile, and however callers spell
         the handle, all tries draw on one bucket of the rate limit, which is not the one its owner logs in with.
 
-        Raises `CredentialsRejected`, an `InvalidIdentity` or `TemporaryFailure`. A session that fails a check is ended
-        before its error is raised.
+        Raises `CredentialsRejected`, an `InvalidIdentity` or `TemporaryFailure`. A session that is not kept, because it
+        fails a check or its answer makes no sense, is ended before the error is raised.
         """
         pds = Server(identity.pds)
         answer = self._log_in(pds, identity.did, password, deadline)
-        if answer.status != 200:
-            error = from_answer(CREATE_SESSION, answer, hint=password.hint)
-            raise self._look_closer(error, pds, identity.did, deadline)
-        created = read_created(answer)
-        refusal = why_not(created, identity.did)
-        if refusal:
-            self._discard(pds, created, deadline)
-            raise refusal
+        try:
+            created = read_created(answer, hint=password.hint)
+            check(created, identity)
+        except PlatformError as error:
+            self._discard(pds, answer, deadline)
+            if isinstance(error, CredentialsRejected) and self._is_taken_down(pds, identity.did, deadline):
+                raise AccountUnavailable(provider=error.provider) from error
+            raise
         return Session(created.access_token, created.refresh_token)
 
     def end(self, server: Server, refresh_token: str, *, deadline: float) -> None:
@@ -94,47 +93,58 @@ class Sessions:
         reserve = min(CLEAN_UP_SECONDS, CLEAN_UP_SHARE * (deadline - time.monotonic()))
         return xrpc.procedure(self._egress, server, CREATE_SESSION, body=body, deadline=deadline - reserve)
 
-    def _look_closer(self, error: PlatformError, pds: Server, did: Did, deadline: float) -> PlatformError:
+    def _is_taken_down(self, pds: Server, did: Did, deadline: float) -> bool:
         """An account taken down answers an app password like a wrong one; its public status tells them apart."""
-        if not isinstance(error, CredentialsRejected):
-            return error
         deadline = min(deadline, time.monotonic() + STATUS_SECONDS)
         try:
             answer = xrpc.query(self._egress, pds, GET_REPO_STATUS, {"did": did}, deadline=deadline)
             status = read_repo_status(answer.body) if answer.status == 200 else None
         except (PlatformError, Malformed):
-            return error
-        return AccountUnavailable(provider=error.provider) if status in _STATUSES_UNAVAILABLE else error
+            return False
+        return status in _STATUSES_UNAVAILABLE
 
-    def _discard(self, server: Server, created: CreatedSession, deadline: float) -> None:
+    def _discard(self, server: Server, answer: Response, deadline: float) -> None:
+        refresh_token = find_refresh_token(answer.body)
+        if refresh_token is None:
+            return
         try:
-            self.end(server, created.refresh_token, deadline=deadline)
+            self.end(server, refresh_token, deadline=deadline)
         except PlatformError as exc:
             log.warning("refused_session_not_ended", host=server.origin, cause=exc.code)
 
 
-def read_created(answer: Response) -> CreatedSession:
-    """Raises `UpstreamFailed` when the answer is no session that could be used, or ended."""
+def read_created(answer: Response, *, hint: str | None) -> CreatedSession:
+    """Raises the error that the answer amounts to, `UpstreamFailed` when it is a success without a usable session.
+
+    `hint` goes along with rejected credentials.
+    """
+    if answer.status != 200:
+        raise from_answer(CREATE_SESSION, answer, hint=hint)
     try:
-        created = read_session(answer.body)
+        return read_session(answer.body)
     except Malformed as exc:
         raise unreachable(answer.status) from exc
-    if not (_TOKEN.fullmatch(created.access_token) and _TOKEN.fullmatch(created.refresh_token)):
-        raise unreachable(answer.status)
-    return created
 
 
-def why_not(created: CreatedSession, did: str) -> InvalidIdentity | None:
-    """What is wrong with a session just created for `did`, if anything.
+def check(created: CreatedSession, identity: Identity) -> None:
+    """Raises the `InvalidIdentity` that fits when the session is not one of `identity`, or not one to keep.
 
     The DID is compared first: a PDS can claim to have logged in anyone.
     """
-    if created.did != did:
-        return IdentityUnusable("The account's server logged in another account.")
+    if created.did != identity.did:
+        raise IdentityUnusable("The account's server logged in another account.")
+    if created.document and not is_about(created.document, identity):
+        raise IdentityUnusable("The account's server says that the account lives elsewhere.")
     refused = _SCOPES_REFUSED.get(scope_of(created.access_token) or "")
     if refused:
-        return refused()
-    return None if created.is_active else AccountUnavailable()
+        raise refused()
+    if not created.is_active:
+        raise AccountUnavailable
+
+
+def is_about(document: Document, identity: Identity) -> bool:
+    """Whether a document agrees with what is known of the account; naming no server at all contradicts nothing."""
+    return document.id == identity.did and (document.pds_endpoint is None or origin_in(document) == identity.pds)
 
 
 def scope_of(access_token: str) -> str | None:

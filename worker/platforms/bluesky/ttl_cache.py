@@ -9,11 +9,14 @@ from typing import Generic, NamedTuple, TypeVar
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+ANY_TIME = float("-inf")
+
 
 class Remembered(NamedTuple, Generic[V]):
-    """A hit, told apart from a remembered None."""
+    """A hit, told apart from a remembered None: that is an absence."""
 
     value: V
+    at: float
     until: float
 
 
@@ -26,18 +29,22 @@ class TtlCache(Generic[K, V]):
         self._entries: OrderedDict[K, Remembered[V]] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: K) -> Remembered[V] | None:
-        """What was put, unless its time is over."""
+    def get(self, key: K, since: float = ANY_TIME) -> Remembered[V] | None:
+        """What was put, unless its time is over or, an absence excepted, it is from before `since`, an instant of the
+        cache's clock."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is not None and entry.until <= self._clock():
+            if entry is None:
+                return None
+            if entry.until <= self._clock():
                 del self._entries[key]
                 return None
-            return entry
+            return entry if entry.value is None or entry.at >= since else None
 
     def put(self, key: K, value: V, seconds: float) -> None:
+        now = self._clock()
         with self._lock:
-            self._entries[key] = Remembered(value, self._clock() + seconds)
+            self._entries[key] = Remembered(value, now, now + seconds)
             self._entries.move_to_end(key)
             if len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)

@@ -1,6 +1,7 @@
 """Logging in and believing only what fits."""
 
 import time
+from json import dumps
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,7 @@ from tests.unit.worker.platforms.bluesky.conftest import (
     PDS,
     STATUS,
     World,
+    document,
     session,
     token,
 )
@@ -55,7 +57,17 @@ def test_one_login_as_the_did(world: World) -> None:
         {"accessJwt": token(None)},
         {"accessJwt": "opaque"},
         {"active": None},
-        {"email": "alice@mail.example", "didDoc": {"id": OTHER_DID}, "unheardOf": [1]},
+        {"email": "alice@mail.example", "unheardOf": [1]},
+        {"didDoc": document()},
+        {"didDoc": document(endpoint=f"https://{PDS.upper()}/")},
+        # Unreadable, or silent about where the account lives: contradicts nothing.
+        {"didDoc": None},
+        {"didDoc": "none"},
+        {"didDoc": [7]},
+        {"didDoc": {}},
+        {"didDoc": {"id": 7}},
+        {"didDoc": {"id": DID}},
+        {"didDoc": {"$type": "app.bsky.feed.post"}},
     ],
 )
 def test_what_is_fine_too(world: World, changes: dict[str, object]) -> None:
@@ -92,22 +104,121 @@ def test_failing_to_end_it_does_not_hide_why(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("said", "error"),
     [
-        {"accessJwt": "with blank"},
-        {"accessJwt": "new\nline"},
-        {"refreshJwt": "umläut"},
-        {"refreshJwt": ""},
-        {"refreshJwt": "x" * 10_000},
-        {"did": 7},
-        {"handle": None},
-        {"active": "yes"},
+        (document(OTHER_DID), "says that the account lives elsewhere"),
+        (document(endpoint="https://elsewhere.example.com"), "says that the account lives elsewhere"),
+        (document(endpoint=f"http://{PDS}"), "says that the account lives elsewhere"),
+        (document(endpoint=f"https://{PDS}:8443"), "says that the account lives elsewhere"),
+        (document(endpoint=f"https://{PDS}/xrpc"), "says that the account lives elsewhere"),
     ],
 )
-def test_a_session_of_no_use_is_a_failure(world: World, changes: dict[str, object]) -> None:
-    world.reply(LOGIN, answer(200, session(**changes)))
+def test_a_session_whose_server_names_another_identity_or_server_is_ended(
+    world: World, said: dict[str, object], error: str
+) -> None:
+    world.reply(LOGIN, answer(200, session(didDoc=said)))
+    with pytest.raises(IdentityUnusable, match=error):
+        world.connect()
+    assert world.calls(CREATE) == world.calls(DELETE) == 1
+
+
+def bytes_of(**changes: object) -> bytes:
+    return dumps(session(**changes)).encode()
+
+
+def with_raw(member: bytes) -> bytes:
+    """A session whose first member is this text."""
+    return b"{" + member + b", " + bytes_of()[1:]
+
+
+UNUSABLE = {
+    "a blank in a token": bytes_of(accessJwt="with blank"),
+    "a new line in a token": bytes_of(accessJwt="new\nline"),
+    "an empty token": bytes_of(accessJwt=""),
+    "a token of numbers": bytes_of(accessJwt=7),
+    "a token of objects": bytes_of(accessJwt={"refreshJwt": 7}),
+    "no token": bytes_of(accessJwt=None),
+    "a DID of numbers": bytes_of(did=7),
+    "no handle": bytes_of(handle=None),
+    "a state of words": bytes_of(active="yes"),
+    "a list": b"[" + bytes_of() + b"]",
+    "in a page": b"<html><script>" + bytes_of() + b"</script></html>",
+    "cut short": bytes_of()[:-5],
+    "nested too deep": with_raw(b'"didDoc": ' + b"[" * 100_000),
+    "nested deep and closed": with_raw(b'"didDoc": ' + b'{"a":' * 10_000 + b"1" + b"}" * 10_000),
+    "a huge number": with_raw(b'"rate": ' + b"9" * 100_000),
+    "a number that is none": with_raw(b'"rate": NaN'),
+    "an infinite number": with_raw(b'"rate": -Infinity'),
+    "half a character": with_raw(b'"email": "\\ud800"'),
+    "another encoding": with_raw('"email": "ü@mail.example"'.encode("latin-1")),
+    "a byte order mark": b"\xef\xbb\xbf" + bytes_of(),
+}
+
+
+@pytest.mark.parametrize("content", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_session_of_no_use_is_ended_all_the_same(world: World, content: bytes) -> None:
+    world.reply(LOGIN, answer(200, content=content))
     with pytest.raises(UpstreamFailed):
         world.connect()
+    [end] = world.network.calls(DELETE)
+    assert end.headers["authorization"] == "Bearer refresh-token"
+
+
+@pytest.mark.parametrize("status", [201, 202, 299, 302, 400, 401, 500])
+def test_a_session_in_an_answer_that_is_no_success_is_ended(world: World, status: int) -> None:
+    world.reply(LOGIN, answer(status, {**session(), "error": "SomethingNew"}))
+    with pytest.raises(PlatformError):
+        world.connect()
+    assert world.calls(DELETE) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"refreshJwt"',
+        b"<html>It works!</html>",
+        bytes_of(refreshJwt="uml\u00e4ut"),
+        bytes_of(refreshJwt=""),
+        bytes_of(refreshJwt="x" * 10_000),
+        bytes_of(refreshJwt="new\nline"),
+        bytes_of(refreshJwt=7),
+        bytes_of(refreshJwt=["refresh-token"]),
+        with_raw(b'"did": 7').replace(b"refresh-token", b"\\ud800"),
+        bytes_of().decode().encode("utf-16"),
+    ],
+)
+def test_without_a_usable_token_there_is_nothing_to_end(world: World, content: bytes) -> None:
+    world.reply(LOGIN, answer(200, content=content))
+    with pytest.raises(UpstreamFailed):
+        world.connect()
+    assert world.calls(DELETE) == 0
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/json; charset=utf-16", "image/png", ""])
+def test_what_an_answer_is_called_proves_nothing(world: World, content_type: str) -> None:
+    world.reply(LOGIN, answer(200, session(), headers={"content-type": content_type}))
+    assert world.connect().external_id == DID
+
+
+def test_of_two_members_of_one_name_the_last_counts_everywhere(world: World) -> None:
+    two = b'{"did": "%s", "refreshJwt": "first", ' % DID.encode() + bytes_of(did=OTHER_DID)[1:]
+    world.reply(LOGIN, answer(200, content=two))
+    with pytest.raises(IdentityUnusable):
+        world.connect()
+    [end] = world.network.calls(DELETE)
+    assert end.headers["authorization"] == "Bearer refresh-token"
+
+
+def test_a_token_with_escapes_is_ended_as_it_was_meant(world: World) -> None:
+    content = bytes_of(did=7, refreshJwt="TOKEN").replace(b"TOKEN", rb"a\/b\"c\\d\u0065")
+    world.reply(LOGIN, answer(200, content=content))
+    with pytest.raises(UpstreamFailed):
+        world.connect()
+    [end] = world.network.calls(DELETE)
+    assert end.headers["authorization"] == r'Bearer a/b"c\de'
 
 
 @pytest.mark.parametrize("status", ["takendown", "suspended"])
