@@ -30,6 +30,7 @@
         │       └── AccountUnavailable
         └── TemporaryFailure          worth another try; final only when the tries run out
             ├── UpstreamFailed
+            │   └── HostFailing       for everyone, so it was not asked again
             └── UpstreamRateLimited
 
 An error's docstring is its default message. Messages are for people and hold no secret, no token and
@@ -59,6 +60,8 @@ class ConnectorError(Exception):
     temporality: ClassVar[Temporality] = Temporality.PERMANENT
     next_action: ClassVar[NextAction] = NextAction.FIX_REQUEST
     is_retriable: ClassVar[bool] = False
+    uses_attempt: ClassVar[bool] = True
+    """False when the platform was not asked to log in, so that the try costs the task nothing but time."""
 
     def __init__(
         self,
@@ -150,6 +153,7 @@ class RateLimited(RequestError):
     temporality = Temporality.TEMPORARY
     next_action = NextAction.WAIT_AND_RETRY
     is_retriable = True
+    uses_attempt = False
 
 
 class ServiceError(ConnectorError):
@@ -288,6 +292,12 @@ class UpstreamFailed(TemporaryFailure):
     """The account's server could not be reached or did not answer properly."""
 
     code = "UPSTREAM_ERROR"
+
+
+class HostFailing(UpstreamFailed):
+    """The account's server is failing for everyone at the moment, so it was not asked."""
+
+    uses_attempt = False
 
 
 class UpstreamRateLimited(TemporaryFailure):

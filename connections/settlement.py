@@ -111,13 +111,17 @@ class Settlement:
         outcome = Outcome.of_expiry(attempts=task.attempts - 1, max_attempts=task.max_attempts)
         return self._finish(task, TaskStatus.EXPIRED, outcome)
 
-    def postpone(self, task: ClaimedTask, outcome: Outcome, delay: float) -> bool:
-        """Plans the next attempt in `delay` seconds. False when another worker has taken the task over."""
+    def postpone(self, task: ClaimedTask, outcome: Outcome, delay: float, *, uses_attempt: bool = True) -> bool:
+        """Plans the next attempt in `delay` seconds. False when another worker has taken the task over.
+
+        Without `uses_attempt` the one just made does not count.
+        """
         with self._database.write() as connection:
             return tasks.postpone_task(
                 connection,
                 task.id,
                 fence=task.fence,
+                attempts=task.attempts if uses_attempt else task.attempts - 1,
                 delay=delay,
                 sweep_in=delay + _SWEEP_AFTER_DUE_SECONDS,
                 outcome=outcome.to_row(),

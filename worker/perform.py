@@ -119,7 +119,7 @@ class Performer:
 
     def _settle_error(self, task: ClaimedTask, error: ConnectorError, started: float) -> float | None:
         history = History(
-            attempts=task.attempts,
+            attempts=task.attempts if error.uses_attempt else task.attempts - 1,
             max_attempts=task.max_attempts,
             now=task.claimed_at + timedelta(seconds=time.monotonic() - started),
             expires_at=task.expires_at,
@@ -139,7 +139,9 @@ class Performer:
         )
         match decision:
             case Again(delay):
-                return delay if self._settlement.postpone(task, Outcome.of_error(body), delay) else None
+                outcome = Outcome.of_error(body)
+                is_ours = self._settlement.postpone(task, outcome, delay, uses_attempt=error.uses_attempt)
+                return delay if is_ours else None
             case Stop(retry_at=retry_at):
                 if self._settlement.fail(task, Outcome.of_error(body, retry_at)):
                     self._announcer.settled(task.id, task.reply_to)

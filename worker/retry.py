@@ -5,10 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connections.contract import RetryPolicy, RetryState
-from connections.errors import ConnectorError, RateLimited, ServiceUnavailable, TemporaryFailure, UpstreamRateLimited
+from connections.errors import (
+    ConnectorError,
+    HostFailing,
+    RateLimited,
+    ServiceUnavailable,
+    TemporaryFailure,
+    UpstreamRateLimited,
+)
 
 # The platform's failures, our own database's, and limits: all pass.
 RETRIED = (TemporaryFailure, ServiceUnavailable, RateLimited)
+
+# What a caller who waits is told at once when it outlasts the wait.
 _LIMITS = (UpstreamRateLimited, RateLimited)
 
 BASE_SECONDS = 0.25
@@ -17,7 +26,10 @@ CAP_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is known when an attempt has failed. `now` and the instants are by the database's clock."""
+    """What is known when an attempt has failed. `now` and the instants are by the database's clock.
+
+    `attempts` are those that count, `ConnectorError.uses_attempt`.
+    """
 
     attempts: int
     max_attempts: int
@@ -60,8 +72,12 @@ def decide(error: ConnectorError, history: History, uniform: Callable[[float, fl
         return Stop(RetryState.EXHAUSTED, "all attempts are used up", hint)
     if retry_at >= history.expires_at:
         return Stop(RetryState.EXHAUSTED, "the task's time ends before the next attempt could start", hint)
-    if isinstance(error, _LIMITS) and _outlasts_the_caller(retry_at, history):
-        return Stop(RetryState.EXHAUSTED, "the rate limit outlasts the caller's wait", hint)
+    waited_for_until = _waited_for_until(history)
+    if waited_for_until is not None:
+        if isinstance(error, HostFailing):
+            return Stop(RetryState.EXHAUSTED, "the account's server is failing for everyone", hint)
+        if isinstance(error, _LIMITS) and retry_at > waited_for_until:
+            return Stop(RetryState.EXHAUSTED, "the rate limit outlasts the caller's wait", hint)
     return Again(delay)
 
 
@@ -83,7 +99,7 @@ def policy_after(decision: Stop | Again, history: History) -> RetryPolicy:
             return RetryPolicy.of(state, attempts=attempts, max_attempts=max_attempts, reason=reason)
 
 
-def _outlasts_the_caller(retry_at: datetime, history: History) -> bool:
-    """A caller who has left already was told that the task goes on, so it does."""
+def _waited_for_until(history: History) -> datetime | None:
+    """None when nobody waits: a caller who has left already was told that the task goes on, so it does."""
     until = history.caller_waits_until
-    return until is not None and history.now < until < retry_at
+    return until if until is not None and history.now < until else None

@@ -222,7 +222,14 @@ def finish_task(
 
 
 def postpone_task(
-    connection: Connection, task_id: str, *, fence: int, delay: float, sweep_in: float, outcome: dict[str, Any]
+    connection: Connection,
+    task_id: str,
+    *,
+    fence: int,
+    attempts: int,
+    delay: float,
+    sweep_in: float,
+    outcome: dict[str, Any],
 ) -> bool:
     """Plans the next attempt in `delay` seconds. False when the claim with this fence is no longer the last one."""
     change = (
@@ -231,6 +238,7 @@ def postpone_task(
         .values(
             status=TaskStatus.RETRYING,
             outcome=outcome,
+            attempts=attempts,
             available_at=from_now(delay),
             sweep_at=from_now(sweep_in),
             sweeps=0,

@@ -363,5 +363,16 @@ def test_a_caller_who_polls_waits_the_limit_out(limited: Bench) -> None:
     right = FakePlatform([verified()])
     task = limited.perform(limited.accept(wait=0), right)
 
-    assert (task.status, error_of(task).code) == (TaskStatus.RETRYING, "RATE_LIMITED")
+    assert (task.status, error_of(task).code, task.attempts) == (TaskStatus.RETRYING, "RATE_LIMITED", 0)
     assert 890 < (task.available_at - task.created_at).total_seconds() < 905
+
+
+def test_a_host_that_fails_for_everyone_costs_its_callers_no_attempt(bench: Bench) -> None:
+    polled = bench.perform(bench.accept(wait=0), fail_with(errors.HostFailing(retry_after=5)))
+    waited_for = bench.perform(bench.accept(identifier="bob.test"), fail_with(errors.HostFailing(retry_after=1)))
+    policy = error_of(waited_for).retry_policy
+
+    assert (polled.status, polled.attempts, bench.pauses) == (TaskStatus.RETRYING, 0, [])
+    assert (waited_for.status, error_of(waited_for).code) == (TaskStatus.FAILED, "UPSTREAM_ERROR")
+    assert policy is not None
+    assert (policy.attempts_made, policy.reason) == (0, "the account's server is failing for everyone")

@@ -63,6 +63,11 @@ def test_the_upstream_is_never_asked_earlier_than_it_said() -> None:
 STOPS = {
     "attempts used up": (errors.UpstreamFailed(), history(5, 5), "attempts"),
     "time over": (errors.UpstreamFailed(retry_after=120), history(expires_in=120), "time ends"),
+    "the host fails for everyone, and somebody waits": (
+        errors.HostFailing(retry_after=1),
+        history(caller_waits=25),
+        "for everyone",
+    ),
     "caller gone before our own limit ends": (errors.RateLimited(retry_after=30), history(caller_waits=25), "outlasts"),
     "caller gone by then": (errors.UpstreamRateLimited(retry_after=30), history(caller_waits=25), "outlasts"),
 }
@@ -131,3 +136,7 @@ def test_the_policy_tells_what_was_decided() -> None:
 
     assert (again.will_retry, again.next_run_at, again.attempts_remaining) == (True, NOW + timedelta(seconds=2), 3)
     assert (stop.will_retry, stop.manual_retry_allowed, stop.attempts_remaining) == (False, True, 0)
+
+
+def test_nobody_waits_so_the_host_is_given_its_time() -> None:
+    assert decide(errors.HostFailing(retry_after=7), history(), lambda low, high: low) == Again(7.0)

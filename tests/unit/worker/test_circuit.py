@@ -1,0 +1,153 @@
+"""When a host is left alone, and when it is tried again."""
+
+from contextlib import suppress
+
+import pytest
+
+from connections.errors import CredentialsRejected, HostFailing, UpstreamFailed, UpstreamRateLimited
+from worker.circuit import ACCOUNTS, FAILURES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PROBE_SECONDS, Circuits
+
+HOST = "https://pds.test"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def circuits(clock: Clock) -> Circuits:
+    return Circuits(clock=clock)
+
+
+def fail(circuits: Circuits, account: str = "alice", host: str = HOST) -> None:
+    with pytest.raises(UpstreamFailed) as caught, circuits.watch(host, account):
+        raise UpstreamFailed
+    assert not isinstance(caught.value, HostFailing)
+
+
+def answer(circuits: Circuits, host: str = HOST) -> None:
+    with circuits.watch(host, "alice"):
+        pass
+
+
+def open_circuit(circuits: Circuits) -> None:
+    for number in range(FAILURES):
+        fail(circuits, f"account {number % ACCOUNTS}")
+
+
+def wait_of(circuits: Circuits) -> float | None:
+    """Seconds until the host may be called; None when it may be called now. Calls nothing."""
+    with pytest.raises(HostFailing) as caught, circuits.watch(HOST, "alice"):
+        pytest.fail("the host was called")
+    return caught.value.retry_after
+
+
+def test_a_host_that_fails_for_everyone_is_left_alone(circuits: Circuits) -> None:
+    open_circuit(circuits)
+
+    assert wait_of(circuits) == FIRST_PAUSE_SECONDS
+
+
+def test_other_hosts_are_called_all_the_same(circuits: Circuits) -> None:
+    open_circuit(circuits)
+
+    answer(circuits, "https://other.test")
+
+
+def test_one_account_proves_nothing_about_its_host(circuits: Circuits) -> None:
+    for _ in range(5 * FAILURES):
+        fail(circuits, "alice")
+
+    answer(circuits)
+
+
+@pytest.mark.parametrize("outcome", [CredentialsRejected(), UpstreamRateLimited()], ids=repr)
+def test_a_refusal_is_an_answer_and_starts_the_count_anew(circuits: Circuits, outcome: Exception) -> None:
+    for _ in range(10):
+        for number in range(FAILURES - 1):
+            fail(circuits, f"account {number}")
+        with suppress(type(outcome)), circuits.watch(HOST, "alice"):
+            raise outcome
+
+    answer(circuits)
+
+
+def test_a_bug_of_ours_tells_nothing_about_the_host(circuits: Circuits) -> None:
+    for number in range(FAILURES - 1):
+        fail(circuits, f"account {number}")
+    with pytest.raises(ZeroDivisionError), circuits.watch(HOST, "alice"):
+        raise ZeroDivisionError
+    fail(circuits)
+
+    assert wait_of(circuits) == FIRST_PAUSE_SECONDS
+
+
+def test_after_the_pause_one_call_finds_out(circuits: Circuits, clock: Clock) -> None:
+    open_circuit(circuits)
+    clock.now += FIRST_PAUSE_SECONDS
+
+    with circuits.watch(HOST, "alice"):
+        assert wait_of(circuits) == PROBE_SECONDS  # all others wait for what it finds
+    answer(circuits)
+
+
+def test_a_probe_that_fails_doubles_the_pause_up_to_a_limit(circuits: Circuits, clock: Clock) -> None:
+    open_circuit(circuits)
+    pauses = []
+    for _ in range(6):
+        pause = wait_of(circuits)
+        assert pause is not None
+        pauses.append(pause)
+        clock.now += pause
+        fail(circuits)
+
+    assert pauses == [2, 4, 8, 16, LONGEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS]
+
+
+def test_calls_that_were_under_way_do_not_lengthen_the_pause(circuits: Circuits) -> None:
+    with suppress(UpstreamFailed), circuits.watch(HOST, "alice"):
+        open_circuit(circuits)
+        raise UpstreamFailed
+
+    assert wait_of(circuits) == FIRST_PAUSE_SECONDS
+
+
+def test_a_call_that_was_under_way_and_succeeds_closes_it(circuits: Circuits) -> None:
+    with circuits.watch(HOST, "alice"):
+        open_circuit(circuits)
+
+    answer(circuits)
+
+
+def test_a_probe_that_is_lost_is_replaced(circuits: Circuits, clock: Clock) -> None:
+    open_circuit(circuits)
+    clock.now += FIRST_PAUSE_SECONDS
+    with pytest.raises(KeyboardInterrupt), circuits.watch(HOST, "alice"):
+        raise KeyboardInterrupt
+    clock.now += PROBE_SECONDS
+
+    answer(circuits)
+
+
+def test_another_hosts_circuit_met_on_the_way_is_no_failure_of_this_one(circuits: Circuits) -> None:
+    open_circuit(circuits)
+    for number in range(2 * FAILURES):
+        with suppress(HostFailing), circuits.watch("https://other.test", str(number)), circuits.watch(HOST, "alice"):
+            pytest.fail("the host was called")
+
+    answer(circuits, "https://other.test")
+
+
+def test_what_strangers_name_is_forgotten_in_time(circuits: Circuits) -> None:
+    for number in range(10_000):
+        fail(circuits, host=f"https://{number}.test")
+
+    assert len(circuits._hosts) < 5_000
