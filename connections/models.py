@@ -156,3 +156,17 @@ Index(
     sqlite_where=HAS_CREDENTIALS,
     postgresql_where=HAS_CREDENTIALS,
 )
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("workspace_id", ForeignKey("workspaces.id"), primary_key=True),
+    Column("endpoint", String(40), primary_key=True),
+    # Keyed hashes: neither what the caller calls the request nor what is in it can be read back.
+    Column("key_hash", LargeBinary(32), primary_key=True),
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    # Where the answer is found, and the request id it was first given under.
+    Column("resource_id", String(40), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
