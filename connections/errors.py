@@ -9,6 +9,7 @@
     │   ├── MethodNotAllowed
     │   ├── PayloadTooLarge
     │   ├── UnsupportedMediaType
+    │   ├── IdempotencyKeyReused      for another request than the first one
     │   └── RateLimited               too much of it; the same request later is fine
     ├── ServiceError                  we are at fault
     │   ├── InternalError             a bug; the cause is only in the log
@@ -144,6 +145,12 @@ class UnsupportedMediaType(RequestError):
     """Send the body as application/json."""
 
     code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class IdempotencyKeyReused(RequestError):
+    """This Idempotency-Key was used for another request. Send a new key with a new request."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
 
 
 class RateLimited(RequestError):

@@ -9,18 +9,22 @@ from sqlalchemy import Connection
 from connections import api_keys
 from connections.contract import Issue, TaskStatus
 from connections.db import Database
-from connections.errors import NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
+from connections.errors import IdempotencyKeyReused, NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
 from connections.ids import new_id
 from connections.intake import ConnectCommand, is_id, unknown_profile
 from connections.messages import Queue
 from connections.outcome import Outcome
-from connections.repository import tasks, workspaces
+from connections.repository import idempotency, tasks, workspaces
+from connections.repository.idempotency import KeyedRequest
 from connections.repository.tasks import TaskRow
 from connections.settings import Settings
 from connections.vault import SealedFor, Sealer
 
 # Long enough for a message to reach a worker that is not overloaded; then the sweep sends another.
 FIRST_SWEEP_SECONDS = 10.0
+
+# What idempotency keys are kept apart by, beside their workspace.
+_ENDPOINT = "accounts/connect"
 
 # How long a key that was just recognised is not looked up again: what a revocation may take to be felt.
 KEY_CACHE_SECONDS = 10.0
@@ -37,9 +41,13 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`is_new` is false when an identical request is in flight: both callers wait for one task."""
+    """`is_new` is false when an earlier request has the task: both callers wait for one outcome.
+
+    `request_id` is the one to tell it under, which is the first one's where the caller repeats a request.
+    """
 
     task_id: str
+    request_id: str
     is_new: bool
 
 
@@ -96,12 +104,13 @@ class ConnectService:
         reply_to: str,
         wait: float,
         task_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Accepted:
         """Stores the request as a task and returns once that is committed; its message is still to be sent.
 
         `wait` is how many seconds the caller will wait for the outcome (0: it will poll), `reply_to` the API process in
         which it does. `task_id` is the id for a new task: who must listen before the task can end chooses it.
-        Raises `ValidationFailed` when the profile is not to be determined.
+        Raises `ValidationFailed` when the profile is not to be determined, and `IdempotencyKeyReused`.
         """
         patience = self._waited_for if wait > 0 else self._polled
         task_id = task_id or new_id("ct")
@@ -109,7 +118,13 @@ class ConnectService:
             {"identifier": command.identifier, "password": command.password},
             SealedFor(task_id=task_id, workspace_id=caller.workspace_id),
         )
+        keyed = self._keyed(caller, command, idempotency_key)
         with self._database.write() as connection:
+            if keyed is not None and (first := idempotency.first_use(connection, keyed)) is not None:
+                if first.fingerprint != keyed.fingerprint:
+                    raise IdempotencyKeyReused
+                _join(connection, first.resource_id, patience)
+                return Accepted(first.resource_id, first.request_id, is_new=False)
             profile_id = _resolve_profile(connection, caller.workspace_id, command.profile_id)
             fingerprint = self._sealer.fingerprint(
                 caller.workspace_id, profile_id, command.platform, command.identifier, command.password
@@ -130,29 +145,36 @@ class ConnectService:
                 expires_in=patience.expires_in,
                 sweep_in=FIRST_SWEEP_SECONDS,
             )
-            if is_new:
-                return Accepted(task_id, is_new=True)
-            in_flight = tasks.task_in_flight(connection, caller.workspace_id, fingerprint)
-            if in_flight is not None and not in_flight.has_expired:
-                if wait == 0:
-                    tasks.make_patient(
-                        connection,
-                        in_flight.id,
-                        max_attempts=patience.max_attempts,
-                        expires_in=patience.expires_in,
-                    )
-                return Accepted(in_flight.id, is_new=False)
-            if in_flight is not None:
-                outcome = Outcome.of_expiry(attempts=in_flight.attempts, max_attempts=in_flight.max_attempts)
-                tasks.finish_task(
-                    connection,
-                    in_flight.id,
-                    fence=in_flight.fence,
-                    status=TaskStatus.EXPIRED,
-                    outcome=outcome.to_row(),
-                )
-        # The identical request has ended by now, so this one is not held up by it again.
-        return self.accept(caller, command, request_id=request_id, reply_to=reply_to, wait=wait, task_id=task_id)
+            accepted_id = task_id if is_new else _in_flight(connection, caller.workspace_id, fingerprint)
+            if accepted_id is not None:
+                if not is_new:
+                    _join(connection, accepted_id, patience)
+                if keyed is None or idempotency.insert_use(
+                    connection, keyed, resource_id=accepted_id, request_id=request_id
+                ):
+                    return Accepted(accepted_id, request_id, is_new=is_new)
+                connection.rollback()  # the key was used in this very moment, and its task is the one
+        # The identical request has ended by now, or is stored: this one is not held up by it again.
+        return self.accept(
+            caller,
+            command,
+            request_id=request_id,
+            reply_to=reply_to,
+            wait=wait,
+            task_id=task_id,
+            idempotency_key=idempotency_key,
+        )
+
+    def _keyed(self, caller: Caller, command: ConnectCommand, key: str | None) -> KeyedRequest | None:
+        if key is None:
+            return None
+        request = (command.platform, command.profile_id or "", command.identifier, command.password)
+        return KeyedRequest(
+            workspace_id=caller.workspace_id,
+            endpoint=_ENDPOINT,
+            key_hash=self._sealer.fingerprint("idempotency key", key),
+            fingerprint=self._sealer.fingerprint("idempotent request", *request),
+        )
 
     def task(self, caller: Caller, task_id: str) -> TaskRow:
         """Raises `NotFound` for a task that does not exist or belongs to another workspace."""
@@ -172,6 +194,21 @@ class ConnectService:
         """Raises `ServiceUnavailable` when the database does not answer."""
         with self._database.read() as connection:
             workspaces.profile_ids(connection, "", limit=1)
+
+
+def _join(connection: Connection, task_id: str, patience: Patience) -> None:
+    """Lets a task that somebody waits for be tried as hard as one that is polled, once somebody polls it too."""
+    tasks.make_patient(connection, task_id, max_attempts=patience.max_attempts, expires_in=patience.expires_in)
+
+
+def _in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) -> str | None:
+    """The task of an identical request; None when there is none, or it has expired and was ended here."""
+    task = tasks.task_in_flight(connection, workspace_id, fingerprint)
+    if task is None or not task.has_expired:
+        return task and task.id
+    outcome = Outcome.of_expiry(attempts=task.attempts, max_attempts=task.max_attempts)
+    tasks.finish_task(connection, task.id, fence=task.fence, status=TaskStatus.EXPIRED, outcome=outcome.to_row())
+    return None
 
 
 def _resolve_profile(connection: Connection, workspace_id: str, profile_id: str | None) -> str:
