@@ -302,7 +302,7 @@ class UpstreamFailed(TemporaryFailure):
 
 
 class HostFailing(UpstreamFailed):
-    """The account's server is failing for everyone at the moment, so it was not asked."""
+    """A server that is needed for this account is failing for everyone at the moment, so it was not asked."""
 
     uses_attempt = False
 

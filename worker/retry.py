@@ -75,7 +75,7 @@ def decide(error: ConnectorError, history: History, uniform: Callable[[float, fl
     waited_for_until = _waited_for_until(history)
     if waited_for_until is not None:
         if isinstance(error, HostFailing):
-            return Stop(RetryState.EXHAUSTED, "the account's server is failing for everyone", hint)
+            return Stop(RetryState.EXHAUSTED, "a server that is needed is failing for everyone", hint)
         if isinstance(error, _LIMITS) and retry_at > waited_for_until:
             return Stop(RetryState.EXHAUSTED, "the rate limit outlasts the caller's wait", hint)
     return Again(delay)

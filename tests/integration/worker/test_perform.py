@@ -375,4 +375,4 @@ def test_a_host_that_fails_for_everyone_costs_its_callers_no_attempt(bench: Benc
     assert (polled.status, polled.attempts, bench.pauses) == (TaskStatus.RETRYING, 0, [])
     assert (waited_for.status, error_of(waited_for).code) == (TaskStatus.FAILED, "UPSTREAM_ERROR")
     assert policy is not None
-    assert (policy.attempts_made, policy.reason) == (0, "the account's server is failing for everyone")
+    assert (policy.attempts_made, policy.reason) == (0, "a server that is needed is failing for everyone")

@@ -8,6 +8,7 @@ import dns.resolver
 from connections.errors import HandleNotFound, PlatformError, TemporaryFailure
 from connections.settings import Settings, SettingsError
 from connections.verified import Credentials, VerifiedAccount
+from worker.circuit import Circuits
 from worker.egress import Egress
 from worker.platforms.base import RefuseIfConnected
 from worker.platforms.bluesky.app_password import tidy
@@ -31,9 +32,10 @@ class Bluesky:
         self._egress = egress or _egress(settings)
         # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
         self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="handle-dns")
-        self._handles = Handles(self._egress, settings, self._executor)
-        self._identities = Identities(self._handles, Documents(self._egress, settings))
-        self._sessions = Sessions(self._egress)
+        circuits = Circuits()
+        self._handles = Handles(self._egress, settings, self._executor, circuits)
+        self._identities = Identities(self._handles, Documents(self._egress, settings, circuits))
+        self._sessions = Sessions(self._egress, circuits)
 
     def connect(
         self, credentials: Credentials, *, deadline: float, refuse_if_connected: RefuseIfConnected

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from connections.errors import HandleMismatch, IdentityUnusable
 from connections.settings import Settings
+from worker.circuit import Circuits
 from worker.egress import Egress, Policy
 from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.errors import DID_DOCUMENT, from_answer, unreachable
@@ -27,8 +28,11 @@ _ENDPOINT = re.compile(r"(?P<origin>https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9
 class Documents:
     """Fetches DID documents. Used by many threads at once."""
 
-    def __init__(self, egress: Egress, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, egress: Egress, settings: Settings, circuits: Circuits, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._egress = egress
+        self._circuits = circuits
         # A local directory knows local accounts; all others are as real as ever.
         self._directories = [url for url in (settings.dev_plc_url, settings.plc_url) if url]
         self._known: TtlCache[Did, Document | None] = TtlCache(CACHED_DOCUMENTS, clock)
@@ -60,10 +64,11 @@ class Documents:
 
     def _ask_directories(self, did: Did, deadline: float) -> Document | None:
         for directory in self._directories:
-            try:
-                document = self._ask(f"{directory}/{did}", xrpc.OPERATORS, deadline)
-            except Malformed as exc:
-                raise unreachable() from exc
+            with self._circuits.watch(directory, did):
+                try:
+                    document = self._ask(f"{directory}/{did}", xrpc.OPERATORS, deadline)
+                except Malformed as exc:
+                    raise unreachable() from exc
             if document is not None:
                 return document
         return None

@@ -15,6 +15,7 @@ from connections.errors import (
     TemporaryFailure,
 )
 from connections.settings import Settings
+from worker.circuit import Circuits
 from worker.egress import (
     AddressRefused,
     BadAnswer,
@@ -57,9 +58,16 @@ class Handles:
     """
 
     def __init__(
-        self, egress: Egress, settings: Settings, executor: Executor, *, clock: Callable[[], float] = time.monotonic
+        self,
+        egress: Egress,
+        settings: Settings,
+        executor: Executor,
+        circuits: Circuits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._egress = egress
+        self._circuits = circuits
         self._executor = executor
         self._known: TtlCache[Handle, Did | None] = TtlCache(CACHED_HANDLES, clock)
         hosted_domain = urlsplit(settings.bluesky_url).hostname or ""
@@ -101,7 +109,10 @@ class Handles:
 
     def _look_up(self, handle: Handle, deadline: float) -> Did | None:
         authority = self._authority_of(handle)
-        return self._ask_authority(handle, authority, deadline) if authority else self._ask_domain(handle, deadline)
+        if authority is None:
+            return self._ask_domain(handle, deadline)
+        with self._circuits.watch(authority.origin, handle):
+            return self._ask_authority(handle, authority, deadline)
 
     def _ask_authority(self, handle: Handle, authority: xrpc.Server, deadline: float) -> Did | None:
         answer = xrpc.query(self._egress, authority, RESOLVE_HANDLE, {"handle": handle}, deadline=deadline)

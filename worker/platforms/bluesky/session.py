@@ -16,6 +16,7 @@ from connections.errors import (
     PlatformError,
 )
 from connections.verified import Session
+from worker.circuit import Circuits
 from worker.egress import Egress, Response
 from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.app_password import AppPassword
@@ -58,8 +59,9 @@ _ALREADY_ENDED = frozenset({"ExpiredToken", "InvalidToken"})
 class Sessions:
     """Opens and ends sessions at the account's own PDS. Used by many threads at once."""
 
-    def __init__(self, egress: Egress) -> None:
+    def __init__(self, egress: Egress, circuits: Circuits) -> None:
         self._egress = egress
+        self._circuits = circuits
 
     def open(self, identity: Identity, password: AppPassword, *, deadline: float) -> Session:
         """Logs in once, as the DID: it names the account whatever its handle does meanwhile, and however callers spell
@@ -69,15 +71,16 @@ class Sessions:
         fails a check or its answer makes no sense, is ended before the error is raised.
         """
         pds = Server(identity.pds)
-        answer = self._log_in(pds, identity.did, password, deadline)
-        try:
-            created = read_created(answer, hint=password.hint)
-            check(created, identity)
-        except PlatformError as error:
-            self._discard(pds, answer, deadline)
-            if isinstance(error, CredentialsRejected) and self._is_taken_down(pds, identity.did, deadline):
-                raise AccountUnavailable(provider=error.provider) from error
-            raise
+        with self._circuits.watch(pds.origin, identity.did):
+            answer = self._log_in(pds, identity.did, password, deadline)
+            try:
+                created = read_created(answer, hint=password.hint)
+                check(created, identity)
+            except PlatformError as error:
+                self._discard(pds, answer, deadline)
+                if isinstance(error, CredentialsRejected) and self._is_taken_down(pds, identity.did, deadline):
+                    raise AccountUnavailable(provider=error.provider) from error
+                raise
         return Session(created.access_token, created.refresh_token)
 
     def end(self, server: Server, refresh_token: str, *, deadline: float) -> None:

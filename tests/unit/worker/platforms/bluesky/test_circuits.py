@@ -1,0 +1,62 @@
+"""Hosts that many accounts share are left alone while they fail for everyone."""
+
+from itertools import product
+
+import pytest
+
+from connections.errors import CredentialsRejected, HostFailing, UpstreamFailed
+from tests.unit.worker.platforms.bluesky.conftest import CREATE, RESOLVE, World, document
+from tests.unit.worker.platforms.fakes import Asked, answer, refusal
+from worker.circuit import FAILURES
+
+DIDS = [f"did:plc:{first}{second}{'a' * 22}" for first, second in product("abcd", repeat=2)]
+
+
+def documents(asked: Asked) -> bytes:
+    return answer(200, document(asked.url.removeprefix("/"), claims=()))
+
+
+def fail_for_everyone(world: World, identifiers: list[str]) -> None:
+    for identifier in identifiers[:FAILURES]:
+        with pytest.raises(UpstreamFailed) as caught:
+            world.connect(identifier)
+        assert not isinstance(caught.value, HostFailing)
+
+
+def test_a_pds(world: World) -> None:
+    world.network.handlers["plc.directory"] = documents
+    world.reply("pds.example.com", answer(503, content=b"down"))
+    fail_for_everyone(world, DIDS)
+    logins = world.calls(CREATE)
+
+    with pytest.raises(HostFailing):
+        world.connect(DIDS[-1])
+    assert world.calls(CREATE) == logins
+
+
+def test_the_directory(world: World) -> None:
+    world.reply("plc.directory", answer(500, content=b"down"))
+    fail_for_everyone(world, DIDS)
+    requests = len(world.network.requests)
+
+    with pytest.raises(HostFailing):
+        world.connect(DIDS[-1])
+    assert len(world.network.requests) == requests
+
+
+def test_the_hosted_services_entryway(world: World) -> None:
+    world.reply("bsky.social", answer(502, content=b"down"))
+    handles = [f"someone{number}.bsky.social" for number in range(FAILURES + 1)]
+    fail_for_everyone(world, handles)
+
+    with pytest.raises(HostFailing):
+        world.connect(handles[-1])
+    assert world.calls(RESOLVE) == FAILURES
+
+
+def test_a_pds_that_refuses_everyone_works(world: World) -> None:
+    world.network.handlers["plc.directory"] = documents
+    world.reply("pds.example.com", refusal(401, "AuthenticationRequired"))
+    for did in DIDS:
+        with pytest.raises(CredentialsRejected):
+            world.connect(did)
