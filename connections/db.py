@@ -1,45 +1,72 @@
 """The engine and the unit of work: the only place that commits."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from connections.errors import ServiceUnavailable
+from connections.postgres import SILENCE, create_postgres_engine, time_limit
+
+# Nobody is held longer by a database that does not answer: from asking for a connection to the end of the transaction.
+TRANSACTION_SECONDS = 8.0
+
+# How long a silent database is left alone. Then one caller asks it again, while the others are still told at once.
+_SPARED_SECONDS = 1.0
+
+_UNCONFIRMED = "The service lost its database while this was stored. It may have been; sending it again does no harm."
 
 
 class Database:
     """One per process, shared by its threads."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        """`pool_size` is the greatest number of connections; a thread waits up to 5 seconds for one."""
+    def __init__(self, url: str, *, pool_size: int = 10, transaction_seconds: float = TRANSACTION_SECONDS) -> None:
+        """`pool_size` is the greatest number of connections; a thread waits up to 5 seconds for one.
+
+        `transaction_seconds` is the total time limit of a transaction on Postgres, waiting for a connection included.
+        """
         self.engine = _create_engine(make_url(url), pool_size)
+        self._transaction_seconds = transaction_seconds
+        self._silent_until = 0.0
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction: committed at the end of the block, rolled back when it raises.
 
-        Raises `ServiceUnavailable` when the database cannot be reached or does not answer in time.
+        Raises `ServiceUnavailable` when the database cannot be reached or does not answer in time; its message says
+        so when the transaction may have been committed nevertheless.
         """
-        yield from self._transaction("BEGIN IMMEDIATE")
+        yield from self._transaction("BEGIN IMMEDIATE", unconfirmed=_UNCONFIRMED)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One transaction that changes nothing. Raises `ServiceUnavailable` as `write` does."""
-        yield from self._transaction("BEGIN")
+        yield from self._transaction("BEGIN", unconfirmed=None)
 
-    def _transaction(self, sqlite_begin: str) -> Iterator[Connection]:
+    def _transaction(self, sqlite_begin: str, *, unconfirmed: str | None) -> Iterator[Connection]:
+        now = time.monotonic()
+        if now < self._silent_until:
+            raise ServiceUnavailable
+        if self._silent_until:
+            self._silent_until = now + self._transaction_seconds
+        is_silent = is_committing = False
         try:
-            with self.engine.connect() as connection:
+            with time_limit(self._transaction_seconds), self.engine.connect() as connection:
                 connection.info["begin"] = sqlite_begin
                 with connection.begin():
                     yield connection
+                    is_committing = True
         except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise ServiceUnavailable from error
+            is_cut_off = isinstance(error, DBAPIError) and error.connection_invalidated
+            is_silent = isinstance(error, DBAPIError) and isinstance(error.orig, SILENCE)
+            raise ServiceUnavailable(unconfirmed if is_committing and is_cut_off else None) from error
+        finally:
+            self._silent_until = time.monotonic() + _SPARED_SECONDS if is_silent else 0.0
 
     def close(self) -> None:
         self.engine.dispose()
@@ -52,26 +79,12 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
         "max_overflow": 0,
         "pool_timeout": 5,
     }
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": 15, "check_same_thread": False}, **options)
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    return create_engine(
-        url,
-        pool_pre_ping=True,
-        # Five seconds is far more than any statement here needs; what takes longer is a lock or a dead server.
-        connect_args={
-            "connect_timeout": 3,
-            "options": "-c statement_timeout=5000 -c timezone=UTC",
-            # The server's own time-out does not help when the server is gone: these end a connection that fell silent.
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,  # milliseconds
-        },
-        **options,
-    )
+    if url.get_backend_name() != "sqlite":
+        return create_postgres_engine(url, **options)
+    engine = create_engine(url, connect_args={"timeout": 15, "check_same_thread": False}, **options)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -3,6 +3,8 @@
 The revisions are part of the package, so this works from a checkout, a wheel or a container, from any directory.
 """
 
+import math
+
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -14,7 +16,7 @@ from connections.db import Database
 # Any number will do, as long as every migrating process asks for the same one.
 _LOCK = 0x636F6E6E
 
-_WITHOUT_LIMIT = text("SET LOCAL statement_timeout = 0")
+_WITHOUT_LIMITS = text("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(:lock)")
 
 
@@ -24,7 +26,7 @@ def upgrade(database_url: str) -> None:
     Several processes may do this at once: one works, the others wait for it and find nothing left to do. Raises
     `ServiceUnavailable` when the database cannot be reached.
     """
-    database = Database(database_url, pool_size=1)
+    database = Database(database_url, pool_size=1, transaction_seconds=math.inf)
     try:
         with database.write() as connection:
             _wait_for_others(connection)
@@ -49,7 +51,7 @@ def is_current(database: Database) -> bool:
 def _wait_for_others(connection: Connection) -> None:
     # SQLite needs nothing here: its write transaction holds the only write lock there is.
     if connection.dialect.name == "postgresql":
-        connection.execute(_WITHOUT_LIMIT)
+        connection.execute(_WITHOUT_LIMITS)
         connection.execute(_ONE_AT_A_TIME, {"lock": _LOCK})
 
 

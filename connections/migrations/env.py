@@ -4,6 +4,8 @@
 settings: `alembic revision --autogenerate -m "why"`.
 """
 
+import math
+
 from alembic import context
 from sqlalchemy import Connection
 
@@ -22,7 +24,7 @@ def run(connection: Connection) -> None:
 if (handed_over := context.config.attributes.get("connection")) is not None:
     run(handed_over)
 else:
-    database = Database(load_settings().database, pool_size=1)
+    database = Database(load_settings().database, pool_size=1, transaction_seconds=math.inf)
     with database.write() as own:
         run(own)
     database.close()

@@ -1,0 +1,99 @@
+"""Postgres connections that do not wait for a server that has fallen silent.
+
+The server's own time-outs end a statement that takes too long. They do not help when the server is frozen, or when what
+lies between swallows the packets: then only the client's clock goes on.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS = 3
+_PING_SECONDS = 2.0
+
+# Ordered: waiting for a lock ends before the statement does, and both before the client gives up on the server. What
+# the client left behind ends by itself, and with it the locks it held.
+_SERVER_SETTINGS = {
+    "lock_timeout": "3s",
+    "statement_timeout": "5s",
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_keepalives_idle": "15s",
+    "tcp_keepalives_interval": "5s",
+    "tcp_keepalives_count": "3",
+    "timezone": "UTC",
+}
+
+_ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
+
+
+class Silent(psycopg.OperationalError):
+    """The server did not answer in time. The connection is closed: a late answer would be taken for the next one's."""
+
+
+SILENCE = (Silent, psycopg.errors.ConnectionTimeout)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Everything this thread waits for on Postgres within the block, taken together, ends after `seconds`.
+
+    What does not raises one of `SILENCE`.
+    """
+    token = _ends_at.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _ends_at.reset(token)
+
+
+class _Connection(psycopg.Connection[Any]):
+    """Waits no longer than the time limit."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        ends_at = _ends_at.get() if timeout is None else time.monotonic() + timeout
+        if self.autocommit:  # only the pool's ping is: a dead connection must leave time for a fresh one
+            ends_at = min(ends_at, time.monotonic() + _PING_SECONDS)
+        if ends_at == math.inf:
+            return super().wait(gen, interval)
+        try:
+            return super().wait(gen, interval, max(0.0, ends_at - time.monotonic()))
+        except psycopg.OperationalError as error:
+            if time.monotonic() < ends_at:
+                raise
+            self.close()
+            raise Silent("the server did not answer in time") from error
+
+
+def create_postgres_engine(url: URL, **options: Any) -> Engine:
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        connect_args={
+            "options": " ".join(f"-c {name}={value}" for name, value in _SERVER_SETTINGS.items()),
+            # For a migration, which has no time limit.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,  # milliseconds
+        },
+        **options,
+    )
+    event.listen(engine, "do_connect", _connect)
+    return engine
+
+
+def _connect(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> _Connection:
+    seconds = min(_CONNECT_SECONDS, _ends_at.get() - time.monotonic())
+    if seconds < 2:  # psycopg waits no less
+        raise Silent("no time is left to connect")
+    return _Connection.connect(*arguments, **{**parameters, "connect_timeout": int(seconds)})

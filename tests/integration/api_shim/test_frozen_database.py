@@ -1,0 +1,67 @@
+"""A Postgres that is frozen: callers are told within the limit, and the event loop goes on."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import httpx
+from sqlalchemy import func, select
+
+from api_shim.app import create_app
+from connections.db import TRANSACTION_SECONDS
+from connections.models import connect_tasks
+from connections.settings import Settings
+from tests.integration.api_shim.conftest import Api
+from tests.outages import Outage, outage
+from tests.servers import Valkey
+
+# What two slow processors and forty callers may add to the limit.
+SLACK_SECONDS = 3.0
+CALLERS = 40
+
+
+async def test_forty_callers_are_told_within_the_limit_while_the_loop_answers(
+    own_valkey: Valkey, tmp_path: Path, postgres_url: str
+) -> None:
+    settings = Settings(var_dir=tmp_path / "var", database_url=postgres_url, redis_url=own_valkey.url)
+    app = create_app(settings)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test", timeout=60) as client,
+    ):
+        api = Api(app.state.shim, client, own_valkey)
+        with outage("frozen", postgres_url) as frozen:
+            assert (await api.connect("first.test", Prefer="respond-async")).status_code == 202
+            await _while_it_is_away(api, frozen)
+
+        assert await _is_back(api)
+        with api.shim.database.read() as connection:
+            stored = connection.execute(select(func.count()).select_from(connect_tasks)).scalar_one()
+        assert stored == 2  # the first and the last: of those who were refused nothing is left
+
+
+async def _while_it_is_away(api: Api, frozen: Outage) -> None:
+    frozen.begin()
+    started = time.monotonic()
+    calls = [asyncio.create_task(api.connect(f"h{n}.test", Prefer="respond-async")) for n in range(CALLERS)]
+    slowest_sign_of_life = 0.0
+    while not all(call.done() for call in calls):
+        asked = time.monotonic()
+        assert (await api.client.get("/healthz")).status_code == 200
+        slowest_sign_of_life = max(slowest_sign_of_life, time.monotonic() - asked)
+        await asyncio.sleep(0.05)
+    assert time.monotonic() - started < TRANSACTION_SECONDS + SLACK_SECONDS
+    assert slowest_sign_of_life < 1.0
+    answers = [call.result() for call in calls]
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.json()["error"]["code"] for answer in answers} == {"SERVICE_UNAVAILABLE"}
+
+
+async def _is_back(api: Api) -> bool:
+    """Within seconds and without a restart."""
+    deadline = time.monotonic() + 5
+    while (await api.connect("last.test", Prefer="respond-async")).status_code != 202:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.1)
+    return True
