@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from connections.errors import CredentialsRejected, HostFailing, UpstreamFailed
-from tests.unit.worker.platforms.bluesky.conftest import CREATE, RESOLVE, World, document
+from tests.unit.worker.platforms.bluesky.conftest import CREATE, PDS, RESOLVE, World, document
 from tests.unit.worker.platforms.fakes import Asked, answer, refusal
 from worker.circuit import FAILURES
 
@@ -25,7 +25,7 @@ def fail_for_everyone(world: World, identifiers: list[str]) -> None:
 
 def test_a_pds(world: World) -> None:
     world.network.handlers["plc.directory"] = documents
-    world.reply("pds.example.com", answer(503, content=b"down"))
+    world.reply(f"POST {PDS}/xrpc/{CREATE}", answer(503, content=b"down"))
     fail_for_everyone(world, DIDS)
     logins = world.calls(CREATE)
 
@@ -56,7 +56,7 @@ def test_the_hosted_services_entryway(world: World) -> None:
 
 def test_a_pds_that_refuses_everyone_works(world: World) -> None:
     world.network.handlers["plc.directory"] = documents
-    world.reply("pds.example.com", refusal(401, "AuthenticationRequired"))
+    world.reply(f"POST {PDS}/xrpc/{CREATE}", refusal(401, "AuthenticationRequired"))
     for did in DIDS:
         with pytest.raises(CredentialsRejected):
             world.connect(did)
