@@ -1,6 +1,9 @@
 """What a worker does to a task's row: claim it, open its credentials, and settle it in one transaction."""
 
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -34,6 +37,13 @@ class Swept:
     has_expired: bool
 
 
+class Claim(NamedTuple):
+    """What one thread has claimed last, and may have settled since."""
+
+    task_id: str
+    fence: int
+
+
 class Settlement:
     """One per worker process, used by its threads."""
 
@@ -43,13 +53,33 @@ class Settlement:
         self._opener = opener
         self._cipher = cipher
         self._lease = lease_seconds
+        self._claims: dict[int, Claim] = {}
 
     def claim(self, task_id: str) -> ClaimedTask | None:
         """The task for one attempt; None when it is settled, taken by another worker or not due yet."""
         with self._database.write() as connection:
-            return tasks.claim_task(
+            task = tasks.claim_task(
                 connection, task_id, lease=self._lease, sweep_in=self._lease + _SWEEP_AFTER_LEASE_SECONDS
             )
+        if task is not None:
+            self._claims[threading.get_ident()] = Claim(task.id, task.fence)
+        return task
+
+    def claims(self) -> Mapping[int, Claim]:
+        """A copy, by thread (`threading.get_ident()`)."""
+        return self._claims.copy()
+
+    def release(self) -> list[str]:
+        """Ends the leases of what this process has claimed and not settled, so that other workers may claim it now.
+
+        Returns the tasks' ids. An attempt that goes on may still be settled, until another worker claims its task.
+        """
+        with self._database.write() as connection:
+            return [
+                claim.task_id
+                for claim in self.claims().values()
+                if tasks.release_task(connection, claim.task_id, fence=claim.fence)
+            ]
 
     def open_credentials(self, task: ClaimedTask) -> Credentials:
         """Raises `KeyNotHeld` for a key that is not here (yet), `UnreadableSecret` when they do not open."""

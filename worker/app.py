@@ -43,7 +43,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_store_errors_even_if_ignored": False,
         "result_backend": "disabled://",
         # --- pool: threads wait for upstreams in 83 MB where processes need gigabytes.
-        "worker_pool": "threads",
+        "worker_pool": "worker.pool:BoundedThreads",
         "worker_concurrency": settings.worker_threads,
         # Prefetch is what makes a waiting caller queue behind a batch; 1 keeps a message back only per busy thread.
         "worker_prefetch_multiplier": 1,

@@ -1,6 +1,6 @@
 """The composition root: everything a worker process holds, built once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import redis
@@ -9,13 +9,17 @@ from connections.db import Database
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Followed, Opener, TokenCipher, ensure_development_keys, open_key_store
+from worker import process
 from worker.announce import Announcer
 from worker.heartbeat import Heartbeat
 from worker.login_limits import LoginLimits
 from worker.perform import Performer
 from worker.platforms.base import Platform, build_platforms
 from worker.redis_client import redis_client
+from worker.running import RUNNING
+from worker.shutdown import Shutdown
 from worker.sweep import SendTask, Sweeper
+from worker.watchdog import Watchdog, limits
 
 # What settling may take on top of the attempt: a lease must outlive both.
 _SETTLING_SECONDS = 15.0
@@ -30,21 +34,22 @@ class Worker:
 
     performer: Performer
     sweeper: Sweeper
-    heartbeat: Heartbeat
+    shutdown: Shutdown
+    watchdog: Watchdog
     redis: redis.Redis
     database: Database
     platforms: Mapping[str, Platform]
 
     def close(self) -> None:
-        self.heartbeat.stop()
+        self.watchdog.close()
         for platform in self.platforms.values():
             platform.close()
         self.redis.close()
         self.database.close()
 
 
-def build_worker(settings: Settings, send: SendTask, *, is_stopping: Callable[[], bool]) -> Worker:
-    """`send` puts a task's message into a queue, `is_stopping` says that the process is to end.
+def build_worker(settings: Settings, send: SendTask) -> Worker:
+    """`send` puts a task's message into a queue.
 
     Raises `SettingsError` when the keys are missing or not for this use.
     """
@@ -58,6 +63,7 @@ def build_worker(settings: Settings, send: SendTask, *, is_stopping: Callable[[]
     client = redis_client(settings.redis)
     announcer = Announcer(client)
     platforms = build_platforms(settings)
+    shutdown = Shutdown(RUNNING, settlement, grace_seconds=settings.grace_seconds)
     performer = Performer(
         settlement,
         platforms,
@@ -68,12 +74,14 @@ def build_worker(settings: Settings, send: SendTask, *, is_stopping: Callable[[]
             per_workspace=settings.failed_logins_per_workspace,
         ),
         attempt_seconds=settings.attempt_seconds,
-        is_stopping=is_stopping,
+        is_stopping=process.is_stopping,
+        pause=shutdown.pause,
     )
     return Worker(
         performer=performer,
         sweeper=Sweeper(settlement, announcer, send),
-        heartbeat=Heartbeat(client),
+        shutdown=shutdown,
+        watchdog=Watchdog(RUNNING, settlement, Heartbeat(client), shutdown, limits(settings)),
         redis=client,
         database=database,
         platforms=platforms,

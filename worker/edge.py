@@ -1,9 +1,12 @@
 """The edge of every task: nothing leaves it."""
 
+import contextlib
 from typing import Any
 
 import structlog
 from celery import Task
+
+from worker.running import RUNNING
 
 log = structlog.get_logger()
 
@@ -18,6 +21,9 @@ class ContainedTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         try:
-            super().__call__(*args, **kwargs)
+            with RUNNING.entered(str(self.request.id)):
+                super().__call__(*args, **kwargs)
         except BaseException as error:
-            log.exception("task_crashed", task=self.name, cause=type(error).__name__)
+            # What ended the run may end the logging of it too: memory that has run out, a stack that is full.
+            with contextlib.suppress(BaseException):
+                log.exception("task_crashed", task=self.name, cause=type(error).__name__)

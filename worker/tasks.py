@@ -1,5 +1,6 @@
 """The tasks: read an id, make one call. What they work with is built once per process."""
 
+import os
 import signal
 from functools import cache
 from types import FrameType
@@ -7,14 +8,16 @@ from typing import Any
 
 import structlog
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown
-from celery.worker import state
 from kombu.exceptions import OperationalError
 
 from connections.errors import QueueUnavailable
 from connections.messages import CONNECT_ACCOUNT, SWEEP, Queue
 from connections.settings import load_settings
+from worker import process
 from worker.app import app
 from worker.bootstrap import Worker, build_worker
+from worker.running import RUNNING
+from worker.watchdog import TICK_SECONDS
 
 log = structlog.get_logger()
 
@@ -32,7 +35,7 @@ def sweep() -> None:
 @cache
 def worker() -> Worker:
     """This process's worker. `worker_init` calls it first, before any thread does."""
-    return build_worker(load_settings(), send, is_stopping=lambda: state.should_stop is not None)
+    return build_worker(load_settings(), send)
 
 
 def send(task_id: str, queue: Queue) -> None:
@@ -49,20 +52,28 @@ def _build(**_: Any) -> None:
 
 
 @worker_ready.connect
-def _start(**_: Any) -> None:
-    # Celery's own handler writes to stdout past every logger.
+def _start(sender: Any, **_: Any) -> None:
+    # Celery's own handlers write to stdout past every logger.
     signal.signal(signal.SIGTERM, _finish)
-    worker().heartbeat.start()
+    signal.signal(signal.SIGINT, _finish)
+    sender.timer.call_repeatedly(TICK_SECONDS, worker().watchdog.tick)
+    worker().watchdog.start()
     log.info("worker_ready")
 
 
 def _finish(_number: int, _frame: FrameType | None) -> None:
-    """Takes no further message; the process ends, with status 0, when what runs is done."""
-    state.should_stop = 0
+    """Takes no further message; the process ends, with status 0, when what runs is done. Once more: soon."""
+    if process.is_stopping():
+        worker().shutdown.hurry()
+    process.stop(0)
 
 
 @worker_shutdown.connect
-def _stop(**_: Any) -> None:
+def _stop(sender: Any, **_: Any) -> None:
+    if RUNNING:
+        # Python would wait for these threads. Nothing is closed under them, lest an attempt fail for it.
+        log.warning("worker_stopped", unfinished=len(RUNNING.by_thread()))
+        os._exit(sender.exitcode)
     worker().close()
     log.info("worker_stopped")
 

@@ -266,6 +266,23 @@ def put_back(connection: Connection, task_id: str, *, fence: int, delay: float, 
     return connection.execute(change).rowcount == 1
 
 
+def release_task(connection: Connection, task_id: str, *, fence: int) -> bool:
+    """Ends the lease of an attempt that nobody will settle: any worker may claim the task now, the sweep sends it now.
+
+    False when the attempt is settled, or the claim with this fence is no longer the last one.
+    """
+    change = (
+        update(connect_tasks)
+        .where(
+            connect_tasks.c.id == task_id,
+            connect_tasks.c.fence == fence,
+            connect_tasks.c.status == TaskStatus.RUNNING,
+        )
+        .values(available_at=from_now(), sweep_at=from_now())
+    )
+    return connection.execute(change).rowcount == 1
+
+
 @dataclass(frozen=True, slots=True)
 class DueTask:
     """A task whose message is missing, late or due."""

@@ -1,0 +1,30 @@
+"""Celery's threads, but their end has an end."""
+
+import time
+
+from celery.concurrency.thread import TaskPool
+from kombu.asynchronous import get_event_loop
+
+from worker.tasks import worker
+
+_POLL_SECONDS = 0.05
+
+
+class BoundedThreads(TaskPool):
+    """Stops within the grace period. Celery's own pool waits for its threads as long as they like."""
+
+    def on_stop(self) -> None:
+        """Called when nothing is consumed any more. What is left unfinished goes back to the queue afterwards."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        shutdown = worker().shutdown
+        shutdown.begin()
+        # The event loop goes on: it acknowledges what is done, and gives back the message that the last BRPOP, still
+        # under way at the server, may bring. Nobody else could have it before the grace period is over.
+        hub = get_event_loop()
+        try:
+            while not shutdown.is_over():
+                hub.run_once()
+        except self.app.connection_for_read().connection_errors:
+            while not shutdown.is_over():
+                time.sleep(_POLL_SECONDS)
+        shutdown.release()
