@@ -91,7 +91,7 @@ Index(
 )
 
 # A row with tokens that does not say which key they have is in the index too, so that it is not overlooked.
-HAS_TOKENS = text("access_token IS NOT NULL OR refresh_token IS NOT NULL")
+HAS_TOKENS = text("coalesce(access_token, refresh_token) IS NOT NULL")
 Index(
     "ix_accounts_token_key",
     accounts.c.token_key,

@@ -8,7 +8,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-HAS_TOKENS = sa.text("access_token IS NOT NULL OR refresh_token IS NOT NULL")
+HAS_TOKENS = sa.text("coalesce(access_token, refresh_token) IS NOT NULL")
 HAS_CREDENTIALS = sa.text("sealed_credentials IS NOT NULL")
 
 # A stored secret begins with the id of its key and a dot.

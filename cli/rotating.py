@@ -1,0 +1,126 @@
+"""`connector keys rotate`: the steps of a rotation, told as they are taken."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import typer
+
+from cli.failures import CommandFailed
+from cli.key_table import counted, verdict
+from connections import rotation
+from connections.db import Database
+from connections.rotation import KeyReport, KeyState, Reencrypted
+from connections.vault import KeyStore
+
+_POLL_SECONDS = 1.0
+_TELL_SECONDS = 15.0
+
+
+def rotate_keys(
+    store: KeyStore,
+    database: Database,
+    *,
+    grace: timedelta,
+    wait: bool,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """One round, or rounds until the old keys are gone. Raises `CommandFailed` when something cannot be decrypted."""
+    try:
+        _Rotation(store, database, grace).run(wait=wait, pause=pause)
+    except KeyboardInterrupt:
+        raise CommandFailed("stopped; nothing is lost, `connector keys rotate` goes on from here") from None
+
+
+class _Rotation:
+    def __init__(self, store: KeyStore, database: Database, grace: timedelta) -> None:
+        self._store = store
+        self._database = database
+        self._grace = grace
+        self._touched_at: datetime | None = None
+
+    def run(self, *, wait: bool, pause: Callable[[float], None]) -> None:
+        self._begin()
+        told_at = -_TELL_SECONDS
+        while True:
+            reencrypted = self._reencrypt()
+            retired = rotation.retire(
+                self._store, self._database, now=_now(), grace=self._grace, touched_at=self._touched_at
+            )
+            if retired:
+                typer.echo(f"Removed {_listed(retired)} from the ring.")
+            ring = self._store.load_ring()
+            reports = self._report()
+            _refuse_what_is_lost(reports, reencrypted)
+            if not ring.is_rotating:
+                typer.echo(f"Done: {_listed(ring.ids)} are the only keys.")
+                return
+            if time.monotonic() - told_at >= _TELL_SECONDS:
+                told_at = time.monotonic()
+                typer.echo("\n".join(filter(None, map(_reason, reports))))
+            if not wait:
+                typer.echo("Run `connector keys rotate` again then, or with --wait.")
+                return
+            pause(_POLL_SECONDS)
+
+    def _begin(self) -> None:
+        was_rotating = self._store.load_ring().is_rotating
+        ring = rotation.begin(self._store, self._database, now=_now())
+        current = _listed([ring.sealing[0].id, ring.tokens[0].id])
+        if was_rotating:
+            typer.echo(f"Going on with the rotation to {current}.")
+            return
+        typer.echo(f"New keys: {current}, in use from now on.")
+        typer.echo(f"Machines with copies need them now: workers {self._store.ring_name},")
+        typer.echo(f"then the API {self._store.excerpt_name}.")
+
+    def _reencrypt(self) -> Reencrypted:
+        expected = sum(each.rows for each in self._report() if each.kind == "tokens" and each.state in _TO_DO)
+        if expected == 0:
+            return Reencrypted(0, ())
+        started = time.monotonic()
+        with typer.progressbar(length=expected, label="Re-encrypting accounts") as bar:
+            done = rotation.reencrypt_tokens(self._store, self._database, on_batch=bar.update)
+        seconds = time.monotonic() - started
+        self._touched_at = _now()
+        typer.echo(f"Re-encrypted {done.accounts:,} accounts in {seconds:.1f} s.")
+        return done
+
+    def _report(self) -> list[KeyReport]:
+        return rotation.report(self._store, self._database, now=_now(), grace=self._grace, touched_at=self._touched_at)
+
+
+_TO_DO = {KeyState.NEEDED, KeyState.UNNAMED}
+
+
+def _refuse_what_is_lost(reports: Sequence[KeyReport], reencrypted: Reencrypted) -> None:
+    if any(each.state is KeyState.LOST for each in reports):
+        raise CommandFailed(verdict(reports))
+    if reencrypted.unreadable:
+        count, some = len(reencrypted.unreadable), _listed(reencrypted.unreadable[:5])
+        raise CommandFailed(f"tokens of {count:,} accounts do not decrypt with the key they name: {some}")
+
+
+def _reason(each: KeyReport) -> str | None:
+    """Why an old key is still there."""
+    match each.state:
+        case KeyState.NEEDED if each.kind == "sealing":
+            return f"{each.id} is needed by {counted(each)} until they end."
+        case KeyState.NEEDED:
+            return f"{each.id} is needed by {counted(each)}, written just now."
+        case KeyState.RETIRING if each.retires_at is not None:
+            return (
+                f"{each.id} stays until {each.retires_at:%H:%M:%S}Z, so that every process has taken up the new keys."
+            )
+        case KeyState.UNNAMED:
+            return f"{counted(each)} do not say which key they need; the old ones stay until they end."
+        case _:
+            return None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,188 @@
+"""Exchanges the keys while the service runs: new ones first, then the stored tokens, and the old ones go last.
+
+Every step can be repeated and interrupted, and two processes may take them at once: the ring says how far a rotation
+has come. More than one key of a kind means that it is not over.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from connections.db import Database
+from connections.repository import keys as key_rows
+from connections.repository.keys import TokenRow
+from connections.vault import Cell, Key, KeysMissing, KeyStore, ShimKeys, TokenCipher, UnreadableSecret, WorkerKeys
+
+# How long an old key is kept after the last moment at which a running process may have taken it up. Processes look for
+# new keys every second; the longest transaction takes a quarter of this.
+GRACE = timedelta(seconds=60)
+
+BATCH_ROWS = 500
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def begin(store: KeyStore, database: Database, *, now: datetime) -> WorkerKeys:
+    """Makes new keys current, unless a rotation is under way, and gives the API its excerpt. Returns the ring.
+
+    The ring comes first: workers must be able to open whatever the API seals.
+    """
+    with store.locked():
+        ring = store.load_ring()
+        if not ring.is_rotating:
+            with database.read() as connection:
+                use = key_rows.keys_in_use(connection)
+            # A ring from a backup may have forgotten ids that rows still name.
+            ring = ring.rotated(now=now, used=[key_id for key_id in use.sealing | use.tokens if key_id is not None])
+            store.save_ring(ring)
+        if not _is_excerpt(_excerpt(store), ring):
+            store.save_excerpt(ring.for_shim(written_at=now))
+    return ring
+
+
+@dataclass(frozen=True, slots=True)
+class Reencrypted:
+    """How many accounts were gone through, and the ids of those whose tokens do not decrypt."""
+
+    accounts: int
+    unreadable: tuple[str, ...]
+
+
+def reencrypt_tokens(
+    store: KeyStore, database: Database, *, on_batch: Callable[[int], None] = lambda _accounts: None
+) -> Reencrypted:
+    """Brings the tokens of all accounts under the current key, in short transactions of `BATCH_ROWS` rows.
+
+    Whoever writes a row in the meantime wins; if that was with the old key, the next run finds the row.
+    """
+    ring = store.load_ring()
+    with database.read() as connection:
+        in_use = key_rows.keys_in_use(connection).tokens
+    done, unreadable = 0, list[str]()
+    for key_id in [*(key.id for key in ring.tokens[1:] if key.id in in_use), *({None} & in_use)]:
+        after = ""
+        while True:
+            with database.read() as connection:
+                rows = key_rows.token_rows(connection, key_id, after=after, limit=BATCH_ROWS)
+            if not rows:
+                break
+            # Anew for each batch: a rotation that outlives the next one must not bring rows under a key that retires.
+            ring = store.load_ring()
+            changes = []
+            for row in rows:
+                try:
+                    changes.append((row, _under_current_key(row, TokenCipher(ring))))
+                except UnreadableSecret:
+                    unreadable.append(row.id)
+            with database.write() as connection:
+                key_rows.replace_tokens(connection, changes, token_key=ring.tokens[0].id)
+            after = rows[-1].id
+            done += len(changes)
+            on_batch(len(rows))
+    return Reencrypted(done, tuple(unreadable))
+
+
+def retire(
+    store: KeyStore, database: Database, *, now: datetime, grace: timedelta = GRACE, touched_at: datetime | None = None
+) -> list[str]:
+    """Takes the old keys that nobody needs any more out of the ring. Returns their ids.
+
+    `touched_at` is when a row was last brought under another key, if the caller has done that: who has read the row
+    before is given the grace period too.
+    """
+    with store.locked():
+        ring = store.load_ring()
+        if now < _settled_at(ring, _excerpt(store), touched_at) + grace:
+            return []
+        with database.read() as connection:
+            use = key_rows.keys_in_use(connection)
+        free = [key.id for key in _old(ring.sealing, use.sealing) + _old(ring.tokens, use.tokens)]
+        if free:
+            store.save_ring(ring.without(free))
+    return free
+
+
+class KeyState(StrEnum):
+    """Where a key stands."""
+
+    CURRENT = "current"
+    NEEDED = "needed"
+    """By rows: tokens that are yet to be re-encrypted, credentials of tasks that have not ended."""
+    RETIRING = "retiring"
+    """Not by any row, but a process may still be about to use it."""
+    RETIRABLE = "retirable"
+    LOST = "lost"
+    """Rows name it and the ring does not have it."""
+    UNNAMED = "unnamed"
+    """No key: rows that do not say which one they have. An older version wrote them."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReport:
+    """One line of `connector keys status`. `retires_at` is given while that depends on nothing but time."""
+
+    kind: str
+    id: str | None
+    state: KeyState
+    rows: int
+    created_at: datetime | None = None
+    retires_at: datetime | None = None
+
+
+def report(
+    store: KeyStore, database: Database, *, now: datetime, grace: timedelta = GRACE, touched_at: datetime | None = None
+) -> list[KeyReport]:
+    """Every key of the ring and every key that rows name, the current ones first. `touched_at` as for `retire`."""
+    ring = store.load_ring()
+    retires_at = _settled_at(ring, _excerpt(store), touched_at) + grace
+    kinds = (
+        ("sealing", ring.sealing, key_rows.count_sealed),
+        ("tokens", ring.tokens, key_rows.count_encrypted),
+    )
+    reports = []
+    with database.read() as connection:
+        use = key_rows.keys_in_use(connection)
+        for (kind, keys, count), named in zip(kinds, (use.sealing, use.tokens), strict=True):
+            unused = _old(keys, named)
+            for key in keys:
+                state = KeyState.CURRENT if key == keys[0] else KeyState.NEEDED
+                if key in unused:
+                    state = KeyState.RETIRING if now < retires_at else KeyState.RETIRABLE
+                waits_until = retires_at if state is KeyState.RETIRING else None
+                reports.append(KeyReport(kind, key.id, state, count(connection, key.id), key.created_at, waits_until))
+            for key_id in sorted(named - {key.id for key in keys}, key=str):
+                state = KeyState.UNNAMED if key_id is None else KeyState.LOST
+                reports.append(KeyReport(kind, key_id, state, count(connection, key_id)))
+    return reports
+
+
+def _old(keys: tuple[Key, ...], named: Collection[str | None]) -> list[Key]:
+    """The old keys that no row needs; none at all while there are rows that do not say what they need."""
+    return [] if None in named else [key for key in keys[1:] if key.id not in named]
+
+
+def _under_current_key(row: TokenRow, cipher: TokenCipher) -> TokenRow:
+    def exchanged(column: str, stored: bytes | None) -> bytes | None:
+        cell = Cell(row.id, column)
+        return None if stored is None else cipher.encrypt(cipher.decrypt(stored, cell), cell)
+
+    return TokenRow(row.id, exchanged("access_token", row.access_token), exchanged("refresh_token", row.refresh_token))
+
+
+def _settled_at(ring: WorkerKeys, excerpt: ShimKeys | None, touched_at: datetime | None) -> datetime:
+    """The last moment at which an old key may have been the right one to take."""
+    written_at = None if excerpt is None else excerpt.written_at
+    moments = (ring.sealing[0].created_at, ring.tokens[0].created_at, written_at, touched_at)
+    return max((moment for moment in moments if moment is not None), default=_LONG_AGO)
+
+
+def _excerpt(store: KeyStore) -> ShimKeys | None:
+    try:
+        return store.load_excerpt()
+    except KeysMissing:
+        return None
+
+
+def _is_excerpt(excerpt: ShimKeys | None, ring: WorkerKeys) -> bool:
+    return excerpt is not None and excerpt == ring.for_shim(written_at=excerpt.written_at)
