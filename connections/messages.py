@@ -16,6 +16,7 @@ class Queue(StrEnum):
 
 CONNECT_ACCOUNT = "connector.connect_account"
 SWEEP = "connector.sweep"
+PRUNE = "connector.prune"
 
 WORKER_ALIVE_KEY = "connector:worker-alive"
 

@@ -149,6 +149,14 @@ Index(
     postgresql_where=IN_FLIGHT,
 )
 
+HAS_FINISHED = text("finished_at IS NOT NULL")
+Index(
+    "ix_connect_tasks_finished_at",
+    connect_tasks.c.finished_at,
+    sqlite_where=HAS_FINISHED,
+    postgresql_where=HAS_FINISHED,
+)
+
 HAS_CREDENTIALS = text("sealed_credentials IS NOT NULL")
 Index(
     "ix_connect_tasks_sealing_key",

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     interactive_task_seconds: float = Field(default=120.0, gt=0, description="Total deadline of a waited-for task.")
     patient_task_seconds: float = Field(default=3600.0, gt=0, description="Total deadline of an asynchronous task.")
     worker_threads: int = Field(default=64, ge=1, le=1024)
+    task_retention_days: int = Field(default=30, ge=1, description="How long a task is kept after its end.")
     grace_seconds: float = Field(default=20.0, ge=0, description="What a worker may take to finish what it has begun.")
 
     failed_logins_per_account: Annotated[Rate, NoDecode] = Field(

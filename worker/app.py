@@ -10,10 +10,11 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from connections.messages import SWEEP, Queue
+from connections.messages import PRUNE, SWEEP, Queue
 from connections.settings import Settings, load_settings
 
 _SWEEP_EVERY_SECONDS = 2.0
+_PRUNE_EVERY_SECONDS = 60.0
 
 
 def create_app(settings: Settings) -> Celery:
@@ -68,15 +69,20 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        # --- beat: only wakes the sweep. A tick that waited too long is dropped, the next one does its work. A minute,
-        # because beat sets the date by its clock and the worker reads it by its own.
+        # --- beat: only wakes the housekeeping. A tick that waited too long is dropped, the next one does its work.
+        # A minute, because beat sets the date by its clock and the worker reads it by its own.
         "beat_scheduler": "celery.beat:Scheduler",  # in memory: there is nothing worth a file
         "beat_schedule": {
             "sweep": {
                 "task": SWEEP,
                 "schedule": _SWEEP_EVERY_SECONDS,
                 "options": {"queue": Queue.CONTROL.value, "expires": 60.0},
-            }
+            },
+            "prune": {
+                "task": PRUNE,
+                "schedule": _PRUNE_EVERY_SECONDS,
+                "options": {"queue": Queue.CONTROL.value, "expires": 60.0},
+            },
         },
         "timezone": "UTC",
     }

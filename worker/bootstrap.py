@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import redis
 
 from connections.db import Database
+from connections.repository.retention import retentions
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Followed, Opener, TokenCipher, ensure_development_keys, open_key_store
@@ -15,6 +16,7 @@ from worker.heartbeat import Heartbeat
 from worker.login_limits import LoginLimits
 from worker.perform import Performer
 from worker.platforms.base import Platform, build_platforms
+from worker.prune import Pruner
 from worker.redis_client import redis_client
 from worker.running import RUNNING
 from worker.shutdown import Shutdown
@@ -34,6 +36,7 @@ class Worker:
 
     performer: Performer
     sweeper: Sweeper
+    pruner: Pruner
     shutdown: Shutdown
     watchdog: Watchdog
     redis: redis.Redis
@@ -80,6 +83,12 @@ def build_worker(settings: Settings, send: SendTask) -> Worker:
     return Worker(
         performer=performer,
         sweeper=Sweeper(settlement, announcer, send),
+        pruner=Pruner(
+            database,
+            retentions(task_seconds=settings.task_retention_days * 86400.0),
+            is_stopping=process.is_stopping,
+            pause=shutdown.pause,
+        ),
         shutdown=shutdown,
         watchdog=Watchdog(RUNNING, settlement, Heartbeat(client), shutdown, limits(settings)),
         redis=client,

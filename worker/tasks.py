@@ -11,7 +11,7 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from kombu.exceptions import OperationalError
 
 from connections.errors import QueueUnavailable
-from connections.messages import CONNECT_ACCOUNT, SWEEP, Queue
+from connections.messages import CONNECT_ACCOUNT, PRUNE, SWEEP, Queue
 from connections.settings import load_settings
 from worker import process
 from worker.app import app
@@ -30,6 +30,11 @@ def connect_account(task_id: str) -> None:
 @app.task(name=SWEEP)
 def sweep() -> None:
     worker().sweeper.sweep()
+
+
+@app.task(name=PRUNE)
+def prune() -> None:
+    worker().pruner.prune()
 
 
 @cache
