@@ -1,128 +1,26 @@
 """The API as a process of its own: how it speaks HTTP, and how it ends."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
-from http.client import HTTPConnection
+from contextlib import closing
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import unipost
 
-from connections.db import Database
-from connections.settings import Settings
-from connections.vault import ensure_development_keys
-from tests.factories import Tenant, make_tenant
-from tests.servers import Valkey, free_port, wait_until
-from tests.unit.api_shim.doubles import StubWorker
-
-PROGRAM = """
-import sys
-from api_shim.server import serve
-from connections.logs import configure_logging
-from connections.settings import load_settings
-settings = load_settings()
-configure_logging(settings, "api")
-serve(settings, "127.0.0.1", int(sys.argv[1]))
-"""
+from tests.integration.api_shim.server import Server, running
+from tests.servers import Valkey, wait_until
 
 CONNECT = "/v1/accounts/connect"
 
 
 def body(handle: str = "alice.test") -> dict[str, Any]:
     return {"platform": "bluesky", "credentials": {"handle": handle, "app_password": "canary-password"}}
-
-
-class Server:
-    """One API process, a caller, and a worker that settles on demand."""
-
-    def __init__(self, settings: Settings, valkey: Valkey, log: Path) -> None:
-        ensure_development_keys(settings)
-        self.settings = settings
-        self.valkey = valkey
-        self.log = log
-        self.port = free_port()
-        self.database = Database(settings.database)
-        self.tenant: Tenant = make_tenant(self.database)
-        self.worker = StubWorker(settings, self.database, self._publish)
-        self.key = {"Authorization": f"Bearer {self.tenant.key}"}
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=self.key, timeout=30)
-        self.process = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {
-            "CONNECTOR_VAR_DIR": str(self.settings.var_dir),
-            "CONNECTOR_DATABASE_URL": self.settings.database_url,
-            "CONNECTOR_REDIS_URL": self.settings.redis_url,
-            "CONNECTOR_LOG_LEVEL": "DEBUG",
-        }
-        with self.log.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(self.port)], env=environment, stdout=log, stderr=log
-            )
-        wait_until(self._answers, what="the API to answer")
-        return process
-
-    def _answers(self) -> bool:
-        with suppress(httpx.TransportError):
-            return self.client.get("/healthz").is_success
-        return False
-
-    def _publish(self, channel: str, text: str) -> None:
-        with self.valkey.client() as redis:
-            redis.publish(channel, text)
-
-    def task_id(self) -> str:
-        """The id of the only task that was sent."""
-
-        def sent() -> list[bytes]:
-            with self.valkey.client() as redis:
-                return list(redis.lrange("connect", 0, -1))
-
-        wait_until(sent, what="a message")
-        (message,) = sent()
-        return str(json.loads(message)["headers"]["id"])
-
-    def raw(self, request: bytes) -> bytes:
-        """What comes back on a connection of its own until the server closes it."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
-            with suppress(ConnectionError):
-                connection.sendall(request)
-            chunks = []
-            with suppress(ConnectionError):
-                while chunk := connection.recv(65536):
-                    chunks.append(chunk)
-        return b"".join(chunks)
-
-    def is_closed(self) -> bool:
-        with suppress(ConnectionError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
-            return False
-        return True
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.client.close()
-        self.database.close()
-
-
-@contextmanager
-def running(valkey: Valkey, directory: Path, database: bytes) -> Iterator[Server]:
-    (directory / "connector.db").write_bytes(database)
-    settings = Settings(var_dir=directory, database_url=f"sqlite:///{directory / 'connector.db'}", redis_url=valkey.url)
-    server = Server(settings, valkey, directory / "api.log")
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +133,65 @@ def test_malformed_http_is_answered_in_the_one_shape(server: Server, request_byt
     assert f"x-request-id: {error['request_id']}".encode() in head.lower()
     assert b"connection: close" in head.lower()
     assert server.client.get("/healthz").status_code == 200
+
+
+def post(server: Server, length: int) -> bytes:
+    head = f"POST {CONNECT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.tenant.key}\r\n"
+    return f"{head}Content-Length: {length}\r\n\r\n".encode()
+
+
+def framed(server: Server) -> bytes:
+    content = json.dumps(body()).encode()
+    return post(server, len(content)) + content
+
+
+def answer_on(connection: socket.socket) -> int:
+    answer = HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer.status
+
+
+def test_an_answer_is_never_put_in_front_of_an_earlier_one(server: Server) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        received = threads.submit(server.raw, framed(server) + b"hello\r\n\r\n")
+        server.worker.succeed(server.task_id())
+
+        answer = received.result(20)
+
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert b"connection: close" in answer.lower()
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_an_answered_request_gets_no_second_answer_for_its_body(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert answer_on(connection) == 404
+        connection.sendall(b"no size\r\n")
+
+        assert connection.recv(65536) == b""
+
+
+def test_a_long_body_is_no_part_of_the_head_that_follows_it(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(post(server, 200_000) + b" " * 200_000 + b"GET /healthz HTTP/1.1\r\n")
+        assert answer_on(connection) == 413
+        connection.sendall(b"Host: x\r\n\r\n")
+
+        assert answer_on(connection) == 200
+
+
+def test_who_sends_several_requests_and_hangs_up_leaves_no_trace_of_a_bug(own_server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", own_server.port), timeout=10) as connection:
+        connection.sendall(framed(own_server) + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        task_id = own_server.task_id()
+        wait_until(lambda: own_server.waiting() == 1, what="the caller to wait")
+    own_server.worker.succeed(task_id)
+    wait_until(lambda: own_server.waiting() == 0, what="the caller to be gone")
+
+    assert own_server.client.get("/healthz").is_success
+    assert "request_crashed" not in own_server.log.read_text()
 
 
 def test_the_server_does_not_say_what_it_is(server: Server) -> None:
