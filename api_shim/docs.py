@@ -7,12 +7,15 @@ import orjson
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, Response
-from starlette.staticfiles import StaticFiles
 
 from api_shim.openapi import TITLE, describe
+from connections.errors import NotFound
 
 # The wheel that carries Swagger UI; its own FastAPI subclass would bring a second page and an OAuth redirect.
-_ASSETS = Path(fastapi_offline.__file__).parent / "static"
+_FOLDER = Path(fastapi_offline.__file__).parent / "static"
+
+# What the page loads, by media type. Not `StaticFiles`: it answers a bad Range in words of its own.
+_ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
 
 
 def add_docs(app: FastAPI) -> None:
@@ -34,4 +37,8 @@ def add_docs(app: FastAPI) -> None:
     async def docs() -> Response:
         return HTMLResponse(page)
 
-    app.mount("/docs/assets", StaticFiles(directory=_ASSETS))
+    @app.get("/docs/assets/{name}", include_in_schema=False)
+    def asset(name: str) -> Response:
+        if name not in _ASSETS:
+            raise NotFound
+        return Response((_FOLDER / name).read_bytes(), media_type=_ASSETS[name])

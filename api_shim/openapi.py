@@ -113,16 +113,26 @@ def _connect_request_schemas() -> Json:
 
 
 def _add_aliases(credentials: Json) -> None:
-    """Each credential under any one of its names."""
+    """Each credential under the first of its names that is sent and not null; the others are not looked at."""
     properties = credentials["properties"]
-    for wanted in PLATFORMS["bluesky"].fields:
-        for alias in wanted.aliases:
-            properties[alias] = {**properties[wanted.name], "description": f"Alias of `{wanted.name}`."}
-    credentials["allOf"] = [
-        {"anyOf": [{"required": [name]} for name in (wanted.name, *wanted.aliases)]}
-        for wanted in PLATFORMS["bluesky"].fields
-    ]
+    credentials["allOf"] = []
     del credentials["required"]
+    for wanted in PLATFORMS["bluesky"].fields:
+        about = properties[wanted.name]
+        value = {key: about.pop(key) for key in ("type", "minLength", "maxLength")} | {"pattern": r"\S"}
+        names = (wanted.name, *wanted.aliases)
+        properties.update({alias: {**about, "description": f"Alias of `{wanted.name}`."} for alias in wanted.aliases})
+        credentials["allOf"].append(
+            {
+                "anyOf": [
+                    {
+                        "required": [name],
+                        "properties": {**{earlier: {"type": "null"} for earlier in names[:at]}, name: value},
+                    }
+                    for at, name in enumerate(names)
+                ]
+            }
+        )
 
 
 def _add_request_id(operation: Json) -> None:

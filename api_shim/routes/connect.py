@@ -1,8 +1,6 @@
 """`POST /v1/accounts/connect`."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api_shim import connecting, render
@@ -21,16 +19,12 @@ _MAX_BODY_BYTES = 64 * 1024
 
 
 @router.post("/v1/accounts/connect", operation_id="connect_account", status_code=201, **connect_docs.CONNECT)
-async def connect_account(
-    request: Request,
-    caller: TheCaller,
-    prefer: Annotated[list[str] | None, Header(description=connect_docs.PREFER)] = None,
-) -> Response:
+async def connect_account(request: Request, caller: TheCaller) -> Response:
     """Connects an account with credentials.
 
     Waits for the outcome unless `Prefer` says otherwise.
     """
-    preferences = parse_prefer(prefer or ())
+    preferences = parse_prefer(request.headers.getlist("prefer"))
     command = parse_connect(await read_json(request, max_bytes=_MAX_BODY_BYTES))
     shim, request_id = shim_of(request), request_id_of(request)
     task = await connecting.connect(

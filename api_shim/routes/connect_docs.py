@@ -35,10 +35,14 @@ from connections.errors import (
     ValidationFailed,
 )
 
-PREFER = (
-    "`respond-async` answers 202 at once; `wait=N` waits at most N seconds (0 to 60), then answers 202. "
-    "Without either the call waits for a while and then answers 504. RFC 7240."
-)
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "`respond-async` answers 202 at once; `wait=N` waits at most N seconds (0 to 60), then answers 202. "
+    "Without either the call waits for a while and then answers 504. RFC 7240.",
+    "schema": {"type": "string"},  # anything goes: what is unknown or malformed is ignored
+}
 
 _ACCOUNT = {
     "id": "sa_01jd2w8v70e3g5j7m9q1s3v5x7",
@@ -143,7 +147,7 @@ CONNECT: dict[str, Any] = {
             headers={504: LOCATION},
         ),
     },
-    "openapi_extra": connect_request_body(_BODIES),
+    "openapi_extra": {"parameters": [_PREFER], **connect_request_body(_BODIES)},
 }
 
 GET_TASK: dict[str, Any] = {
