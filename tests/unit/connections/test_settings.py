@@ -11,6 +11,7 @@ WRONG = {
     "CONNECTOR_REDIS_URL": "http://localhost",
     "CONNECTOR_SYNC_WAIT_SECONDS": "61",
     "CONNECTOR_WORKER_THREADS": "many",
+    "CONNECTOR_KEY_STORE": "package.module",
     "CONNECTOR_FAILED_LOGINS_PER_ACCOUNT": "10",
     "CONNECTOR_FAILED_LOGINS_PER_WORKSPACE": "0/60",
     "CONNECTOR_ENV": "staging",
@@ -56,6 +57,13 @@ def test_production_starts_when_all_is_given(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(key, setting)
 
     assert load_settings().database == "postgresql+psycopg://db/connector"
+
+
+def test_production_takes_a_key_store_for_key_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, setting in (PRODUCTION | {"CONNECTOR_KEYS_FILE": "", "CONNECTOR_KEY_STORE": "kms.store:open"}).items():
+        monkeypatch.setenv(key, setting)
+
+    assert load_settings().key_store == "kms.store:open"
 
 
 def test_defaults_need_nothing() -> None:

@@ -1,0 +1,136 @@
+"""Keys that are exchanged while a process uses them."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from structlog.testing import capture_logs
+
+from connections.settings import Environment, SettingsError
+from connections.vault import (
+    Cell,
+    Followed,
+    KeyNotHeld,
+    Opener,
+    SealedFor,
+    Sealer,
+    TokenCipher,
+    UnreadableSecret,
+    WorkerKeys,
+)
+from connections.verified import Session
+
+OLD = WorkerKeys.generate(Environment.DEVELOPMENT)
+NEW = OLD.rotated(now=datetime.now(UTC))
+TASK = SealedFor("ct_1", "ws_1")
+CELL = Cell("sa_1", "access_token")
+
+
+class Kept:
+    """A ring where processes look for it, and a clock that stands still."""
+
+    def __init__(self) -> None:
+        self.ring: WorkerKeys | None = OLD
+        self.looks = 0
+        self.now = 0.0
+
+    def load(self) -> WorkerKeys:
+        self.looks += 1
+        if self.ring is None:
+            raise SettingsError("the ring is gone")
+        return self.ring
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def followed(kept: Kept) -> Followed[WorkerKeys]:
+    return Followed(kept.load, every=1.0, clock=lambda: kept.now)
+
+
+def test_a_process_takes_up_a_new_ring_within_a_second(kept: Kept, followed: Followed[WorkerKeys]) -> None:
+    kept.ring = NEW
+    assert followed.latest() is OLD
+    kept.now = 1.0
+    with capture_logs() as logs:
+        assert followed.latest() is NEW
+    assert [(line["event"], line["in_use"]) for line in logs] == [("keys_reloaded", ["s2", "s1", "t2", "t1"])]
+    assert kept.looks == 2
+
+
+def test_a_secret_under_a_key_not_seen_yet_is_a_reason_to_look_at_once(
+    kept: Kept, followed: Followed[WorkerKeys]
+) -> None:
+    sealed, encrypted = Sealer(NEW.for_shim()).seal({"a": "b"}, TASK), TokenCipher(NEW).encrypt("token", CELL)
+    kept.ring = NEW
+
+    assert Opener(followed).open(sealed, TASK) == {"a": "b"}
+    assert TokenCipher(followed).decrypt(encrypted, CELL) == "token"
+    assert kept.looks == 2
+
+
+def test_a_key_that_nobody_has_is_not_damage(kept: Kept, followed: Followed[WorkerKeys]) -> None:
+    with pytest.raises(KeyNotHeld) as caught:
+        Opener(followed).open(Sealer(NEW.for_shim()).seal({}, TASK), TASK)
+    assert caught.value.key_id == "s2"
+    with pytest.raises(KeyNotHeld):
+        TokenCipher(followed).decrypt(TokenCipher(NEW).encrypt("token", CELL), CELL)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"s1", b".s1.", b"S1.x", b"s1.x", b"s1\n.x", b"0123456789abcdefg.x"])
+def test_damage_is_not_a_key_that_nobody_has(followed: Followed[WorkerKeys], damaged: bytes) -> None:
+    with pytest.raises(UnreadableSecret) as caught:
+        Opener(followed).open(damaged, TASK)
+    assert caught.type is UnreadableSecret
+
+
+def test_a_ring_that_cannot_be_read_leaves_the_last_one_and_one_warning(
+    kept: Kept, followed: Followed[WorkerKeys]
+) -> None:
+    kept.ring = None
+    with capture_logs() as logs:
+        for now in (1.0, 2.0, 3.0):
+            kept.now = now
+            assert followed.latest() is OLD
+    assert [(line["event"], line["log_level"]) for line in logs] == [("keys_not_reloaded", "warning")]
+
+    kept.ring, kept.now = NEW, 4.0
+    assert followed.latest() is NEW
+
+
+def test_without_keys_at_the_start_there_is_no_start(kept: Kept) -> None:
+    kept.ring = None
+    with pytest.raises(SettingsError, match="the ring is gone"):
+        Followed(kept.load, every=1.0)
+
+
+def test_threads_that_miss_a_key_share_one_look(kept: Kept) -> None:
+    followed = Followed(kept.load, every=3600.0)
+    sealed = Sealer(NEW.for_shim()).seal({"a": "b"}, TASK)
+    kept.ring = NEW
+    opener = Opener(followed)
+    with ThreadPoolExecutor(16) as threads:
+        opened = list(threads.map(lambda _: opener.open(sealed, TASK), range(200)))
+
+    assert opened == [{"a": "b"}] * 200
+    assert kept.looks <= 1 + 16
+
+
+def test_a_session_is_encrypted_with_one_key_though_the_ring_changes_in_between(kept: Kept) -> None:
+    class Changing:
+        """A new ring for every question."""
+
+        def latest(self) -> WorkerKeys:
+            rings = [OLD, NEW]
+            kept.looks += 1
+            return rings[kept.looks % 2]
+
+        refreshed = latest
+
+    for _ in range(2):
+        session = TokenCipher(Changing()).encrypt_session("sa_1", Session("access", "refresh"))
+        for stored in (session.access_token, session.refresh_token):
+            assert stored.startswith(session.token_key.encode() + b".")
