@@ -9,6 +9,7 @@ from json import dumps
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from connections.errors import AlreadyConnected
 from connections.settings import Settings
@@ -23,6 +24,9 @@ HANDLE = "alice.example.com"
 PDS = "pds.example.com"
 TLS = ssl.create_default_context()
 APP_PASSWORD = "abcd-efgh-2345-wxyz"
+
+# The same examples on every machine, however slow it is.
+deterministic = hypothesis_settings(derandomize=True, deadline=None, max_examples=200)
 
 CREATE = "com.atproto.server.createSession"
 DELETE = "com.atproto.server.deleteSession"

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.worker.platforms.bluesky.conftest import deterministic
 from worker.platforms.bluesky.hints import LONGEST_WAIT, retry_after
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -55,6 +56,7 @@ def test_when_to_come_back(headers: dict[str, str], wait: float | None) -> None:
 VALUES = st.text() | st.integers().map(str) | st.floats().map(str) | st.datetimes().map(format_datetime)
 
 
+@deterministic
 @given(
     st.dictionaries(st.sampled_from(["retry-after", "ratelimit-reset", "ratelimit-remaining"]), VALUES),
     st.floats(0, 1e11),

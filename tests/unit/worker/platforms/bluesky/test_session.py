@@ -26,6 +26,7 @@ from tests.unit.worker.platforms.bluesky.conftest import (
     PDS,
     STATUS,
     World,
+    deterministic,
     document,
     session,
     token,
@@ -308,6 +309,7 @@ def test_scope(given_token: str, scope: str | None) -> None:
     assert scope_of(given_token) == scope
 
 
+@deterministic
 @given(st.text(max_size=200) | st.text(alphabet="abcW10=-_.[{", max_size=60))
 def test_any_text_may_be_a_token(text: str) -> None:
     scope_of(text)
