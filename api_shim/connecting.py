@@ -1,6 +1,7 @@
 """One connect call: store it, send it, wait for it."""
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 
@@ -14,38 +15,77 @@ from connections.service import Accepted, Caller
 log = structlog.get_logger()
 
 
-async def connect(shim: Shim, caller: Caller, command: ConnectCommand, *, request_id: str, wait: float) -> TaskRow:
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """A task, and the request id under which its outcome is told: a repeated request has the first one's."""
+
+    row: TaskRow
+    request_id: str
+
+
+async def connect(
+    shim: Shim,
+    caller: Caller,
+    command: ConnectCommand,
+    *,
+    request_id: str,
+    idempotency_key: str | None,
+    wait: float,
+    hung_up: "asyncio.Future[None]",
+) -> Connecting:
     """The task, once it has ended or `wait` seconds are over.
 
-    Raises `ValidationFailed` when the profile is not to be determined, `QueueUnavailable` when the task is stored but
-    its message not sent, and `ServiceUnavailable`.
+    Raises `ValidationFailed` when the profile is not to be determined, `IdempotencyKeyReused`, `QueueUnavailable` when
+    the task is stored but its message not sent, `ServiceUnavailable`, and `HungUp`.
     """
     ends_at = asyncio.get_running_loop().time() + wait
     task_id = new_id("ct")
     with shim.waiting.register(task_id) as waiter:
         accepted = await shim.accepting.run(
-            _accept_and_send, shim, caller, command, task_id=task_id, request_id=request_id, wait=wait
+            _accept_and_send,
+            shim,
+            caller,
+            command,
+            task_id=task_id,
+            request_id=request_id,
+            idempotency_key=idempotency_key,
+            wait=wait,
         )
         remaining = ends_at - asyncio.get_running_loop().time()
         if accepted.is_new:
-            row = await waiter.wait(remaining)
+            row = await waiter.wait(remaining, hung_up)
         else:
-            row = await shim.waiting.follow(accepted.task_id, remaining)
-    return row or await _stands(shim, caller, accepted.task_id)
+            row = await shim.waiting.follow(accepted.task_id, remaining, hung_up)
+    return Connecting(row or await _stands(shim, caller, accepted.task_id), accepted.request_id)
 
 
-async def watch(shim: Shim, caller: Caller, task_id: str, *, wait: float) -> TaskRow:
-    """The task as it stands once it has ended or `wait` seconds are over. Raises `NotFound`."""
+async def watch(shim: Shim, caller: Caller, task_id: str, *, wait: float, hung_up: "asyncio.Future[None]") -> TaskRow:
+    """The task as it stands once it has ended or `wait` seconds are over. Raises `NotFound` and `HungUp`."""
     row = await shim.reading.run(shim.service.task, caller, task_id)
     if row.status.is_final or wait == 0:
         return row
-    return await shim.waiting.follow(task_id, wait) or await _stands(shim, caller, task_id)
+    return await shim.waiting.follow(task_id, wait, hung_up) or await _stands(shim, caller, task_id)
 
 
 def _accept_and_send(
-    shim: Shim, caller: Caller, command: ConnectCommand, *, task_id: str, request_id: str, wait: float
+    shim: Shim,
+    caller: Caller,
+    command: ConnectCommand,
+    *,
+    task_id: str,
+    request_id: str,
+    idempotency_key: str | None,
+    wait: float,
 ) -> Accepted:
-    accepted = shim.service.accept(caller, command, request_id=request_id, reply_to=shim.id, wait=wait, task_id=task_id)
+    accepted = shim.service.accept(
+        caller,
+        command,
+        request_id=request_id,
+        reply_to=shim.id,
+        wait=wait,
+        task_id=task_id,
+        idempotency_key=idempotency_key,
+    )
     log.info("connect_accepted", task_id=accepted.task_id, joined=not accepted.is_new, wait=wait)
     if accepted.is_new:  # otherwise an identical request is in flight, and its message with it
         shim.queue.send(accepted.task_id)

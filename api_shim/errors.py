@@ -16,6 +16,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_shim.answers import json_answer
+from api_shim.hanging_up import GONE, HungUp
 from api_shim.request_id import request_id_of
 from connections.contract import ErrorAnswer, ErrorBody, Issue
 from connections.errors import (
@@ -90,6 +91,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ConnectorError, _on_connector_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
+    app.add_exception_handler(HungUp, _on_hang_up)
 
 
 async def _on_connector_error(request: Request, error: Exception) -> Response:
@@ -117,6 +119,10 @@ async def _on_invalid_parameters(request: Request, error: Exception) -> Response
         for problem in error.errors()
     ]
     return _describe(request, ValidationFailed(issues[0].message if len(issues) == 1 else None, issues=issues))
+
+
+async def _on_hang_up(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=GONE)
 
 
 def _describe(request: HTTPConnection, error: ConnectorError, headers: Mapping[str, str] | None = None) -> Response:

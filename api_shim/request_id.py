@@ -26,11 +26,11 @@ class RequestIds:
             return
         request_id = choose(Headers(scope=scope).getlist(HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
-        header = (HEADER.lower().encode(), request_id.encode())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), header]
+                told = scope["state"]["request_id"].encode()
+                message["headers"] = [*message.get("headers", ()), (HEADER.lower().encode(), told)]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -49,3 +49,8 @@ def choose(sent: list[str]) -> str:
 def request_id_of(connection: HTTPConnection) -> str:
     request_id: str = connection.state.request_id
     return request_id
+
+
+def answer_as(connection: HTTPConnection, request_id: str) -> None:
+    """Answers under the id of an earlier request, which this one repeats. The log keeps its own."""
+    connection.state.request_id = request_id

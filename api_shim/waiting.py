@@ -12,6 +12,7 @@ from itertools import islice
 
 import structlog
 
+from api_shim.hanging_up import HungUp
 from connections.errors import ServiceUnavailable
 from connections.repository.tasks import TaskRow
 
@@ -34,11 +35,16 @@ class Waiter:
         self.since = loop.time()
         self.outcome: asyncio.Future[TaskRow | None] = loop.create_future()
 
-    async def wait(self, seconds: float) -> TaskRow | None:
-        """The ended task; None when it has not ended within `seconds` or the service is shutting down."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, seconds)):
-                return await self.outcome
+    async def wait(self, seconds: float, hung_up: "asyncio.Future[None]") -> TaskRow | None:
+        """The ended task; None when it has not ended within `seconds` or the service is shutting down.
+
+        Raises `HungUp` when `hung_up` is done first.
+        """
+        await asyncio.wait((self.outcome, hung_up), timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+        if self.outcome.done():
+            return self.outcome.result()
+        if hung_up.done():
+            raise HungUp
         return None
 
 
@@ -81,11 +87,11 @@ class Waiting:
             if not waiters:
                 self._waiters.pop(task_id, None)
 
-    async def follow(self, task_id: str, seconds: float) -> TaskRow | None:
+    async def follow(self, task_id: str, seconds: float, hung_up: "asyncio.Future[None]") -> TaskRow | None:
         """Waits for a task that was sent earlier, so its announcement may have gone by: looks at once."""
         with self.register(task_id) as waiter:
             self.hint([task_id])
-            return await waiter.wait(seconds)
+            return await waiter.wait(seconds, hung_up)
 
     def hint(self, task_ids: Iterable[str]) -> None:
         """Says that these tasks may have ended. Those for which nobody waits here are ignored."""

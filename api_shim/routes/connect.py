@@ -7,8 +7,11 @@ from api_shim import connecting, render
 from api_shim.auth import TheCaller
 from api_shim.body import read_json
 from api_shim.bootstrap import shim_of
+from api_shim.hanging_up import listening
+from api_shim.idempotency_key import HEADER as IDEMPOTENCY_KEY
+from api_shim.idempotency_key import parse_idempotency_key
 from api_shim.prefer import parse_prefer
-from api_shim.request_id import request_id_of
+from api_shim.request_id import answer_as, request_id_of
 from api_shim.routes import connect_docs
 from connections.intake import parse_connect
 
@@ -25,13 +28,18 @@ async def connect_account(request: Request, caller: TheCaller) -> Response:
     Waits for the outcome unless `Prefer` says otherwise.
     """
     preferences = parse_prefer(request.headers.getlist("prefer"))
+    key = parse_idempotency_key(request.headers.getlist(IDEMPOTENCY_KEY))
     command = parse_connect(await read_json(request, max_bytes=_MAX_BODY_BYTES))
-    shim, request_id = shim_of(request), request_id_of(request)
-    task = await connecting.connect(
-        shim,
-        caller,
-        command,
-        request_id=request_id,
-        wait=preferences.wait_seconds(shim.settings.sync_wait_seconds),
-    )
-    return render.connect_answer(task, request_id, preferences)
+    shim = shim_of(request)
+    async with listening(request) as hung_up:
+        task = await connecting.connect(
+            shim,
+            caller,
+            command,
+            request_id=request_id_of(request),
+            idempotency_key=key,
+            wait=preferences.wait_seconds(shim.settings.sync_wait_seconds),
+            hung_up=hung_up,
+        )
+    answer_as(request, task.request_id)
+    return render.connect_answer(task.row, task.request_id, preferences)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from api_shim.idempotency_key import HEADER as IDEMPOTENCY_KEY
+from api_shim.idempotency_key import KEY_PATTERN
 from api_shim.openapi import (
     EXAMPLE_REQUEST_ID,
     EXAMPLE_TASK_ID,
@@ -16,17 +18,20 @@ from connections.contract import AccountAnswer, Issue, ProviderError, TaskAnswer
 from connections.errors import (
     AccountUnavailable,
     AlreadyConnected,
+    BadRequest,
     ConnectTimeout,
     CredentialsRejected,
     HandleMismatch,
     HandleNotFound,
     HostNotAllowed,
+    IdempotencyKeyReused,
     IdentityUnusable,
     InvalidHandle,
     MainPasswordRejected,
     NotFound,
     PayloadTooLarge,
     QueueUnavailable,
+    RateLimited,
     ServiceUnavailable,
     Unauthorized,
     UnsupportedMediaType,
@@ -42,6 +47,15 @@ _PREFER = {
     "description": "`respond-async` answers 202 at once; `wait=N` waits at most N seconds (0 to 60), then answers 202. "
     "Without either the call waits for a while and then answers 504. RFC 7240.",
     "schema": {"type": "string"},  # anything goes: what is unknown or malformed is ignored
+}
+
+_IDEMPOTENCY_KEY = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "required": False,
+    "description": "Names this request: sent again with the same key within 24 hours, it gets the same answer and "
+    "causes no second login. 1 to 255 visible ASCII characters; a UUID is a good choice.",
+    "schema": {"type": "string", "pattern": KEY_PATTERN},
 }
 
 _ACCOUNT = {
@@ -117,6 +131,7 @@ CONNECT: dict[str, Any] = {
             "links": {"Task": {"operationId": "get_connect_task", "parameters": {"task_id": "$response.body#/data/id"}}}
         },
         **failures(
+            BadRequest("Idempotency-Key must be one value of 1 to 255 visible ASCII characters."),
             Unauthorized(),
             CredentialsRejected(
                 provider=ProviderError(provider="bluesky", http_status=401, code="AuthenticationRequired")
@@ -139,6 +154,8 @@ CONNECT: dict[str, Any] = {
                     AccountUnavailable,
                 )
             ),
+            IdempotencyKeyReused(),
+            RateLimited("Too many failed logins to this account. Wait before the next one."),
             UpstreamRateLimited(),
             UpstreamFailed(),
             QueueUnavailable(details=_NAMES_TASK),
@@ -147,7 +164,7 @@ CONNECT: dict[str, Any] = {
             headers={504: LOCATION},
         ),
     },
-    "openapi_extra": {"parameters": [_PREFER], **connect_request_body(_BODIES)},
+    "openapi_extra": {"parameters": [_PREFER, _IDEMPOTENCY_KEY], **connect_request_body(_BODIES)},
 }
 
 GET_TASK: dict[str, Any] = {

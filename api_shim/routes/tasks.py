@@ -8,6 +8,7 @@ from starlette.responses import Response
 from api_shim import connecting, render
 from api_shim.auth import TheCaller
 from api_shim.bootstrap import shim_of
+from api_shim.hanging_up import listening
 from api_shim.prefer import MAX_WAIT_SECONDS
 from api_shim.request_id import request_id_of
 from api_shim.routes import connect_docs
@@ -25,5 +26,6 @@ async def get_task(
     ] = 0,
 ) -> Response:
     """Tells how a connect task stands."""
-    task = await connecting.watch(shim_of(request), caller, task_id, wait=wait)
+    async with listening(request) as hung_up:
+        task = await connecting.watch(shim_of(request), caller, task_id, wait=wait, hung_up=hung_up)
     return render.task_answer(task, request_id_of(request))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 
+from api_shim.hanging_up import HungUp
 from api_shim.waiting import Waiting
 from connections.contract import TaskStatus
 from connections.errors import ServiceUnavailable
@@ -66,9 +67,14 @@ def fast_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api_shim.waiting.POLL_SECONDS", 0.02)
 
 
+def connected() -> "asyncio.Future[None]":
+    """Of a caller who does not hang up."""
+    return asyncio.get_running_loop().create_future()
+
+
 async def wait_for(waiting: Waiting, task_id: str, seconds: float = 10) -> TaskRow | None:
     with waiting.register(task_id) as waiter:
-        return await waiter.wait(seconds)
+        return await waiter.wait(seconds, connected())
 
 
 @pytest.mark.usefixtures("no_poll")
@@ -79,7 +85,7 @@ async def test_an_announcement_before_the_wait_is_not_missed(table: Table) -> No
         with waiting.register("ct_1") as waiter:
             waiting.hint(["ct_1"])
             await until(lambda: bool(table.queries))
-            assert await waiter.wait(10) is not None
+            assert await waiter.wait(10, connected()) is not None
 
 
 @pytest.mark.usefixtures("no_poll")
@@ -171,7 +177,7 @@ async def test_a_bug_reaches_those_it_concerns_and_the_loop_goes_on(table: Table
         table.fault = None
         table.ended.add("ct_2")
 
-        assert await waiting.follow("ct_2", 10) is not None
+        assert await waiting.follow("ct_2", 10, connected()) is not None
 
 
 class CountedPolls(Waiting):
@@ -257,3 +263,15 @@ async def test_a_query_never_asks_for_too_many(table: Table, callers: int) -> No
         await asyncio.gather(*tasks)
 
     assert BATCHES[callers](table.queries)
+
+
+async def test_a_caller_who_hangs_up_waits_no_longer(table: Table) -> None:
+    waiting = Waiting(table.finished)
+    hung_up = connected()
+    async with running(waiting):
+        caller = asyncio.create_task(waiting.follow("ct_1", 60, hung_up))
+        await until(lambda: len(waiting) == 1)
+        hung_up.set_result(None)
+        with pytest.raises(HungUp):
+            await caller
+        assert len(waiting) == 0
