@@ -7,12 +7,12 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from connections.rate import Rate
+from connections.urls import is_address, is_origin, is_postgres_url, is_redis_url
 
 
 class Environment(StrEnum):
@@ -60,11 +60,17 @@ class Settings(BaseSettings):
 
     sync_wait_seconds: float = Field(default=25.0, ge=0, le=60, description="How long a plain connect call waits.")
     attempt_seconds: float = Field(default=15.0, gt=0, le=120, description="Total deadline of one attempt.")
-    interactive_task_seconds: float = Field(default=120.0, gt=0, description="Total deadline of a waited-for task.")
-    patient_task_seconds: float = Field(default=3600.0, gt=0, description="Total deadline of an asynchronous task.")
+    interactive_task_seconds: float = Field(
+        default=120.0, gt=0, le=3600, description="Total deadline of a waited-for task."
+    )
+    patient_task_seconds: float = Field(
+        default=3600.0, gt=0, le=604_800, description="Total deadline of an asynchronous task."
+    )
     worker_threads: int = Field(default=64, ge=1, le=1024)
-    task_retention_days: int = Field(default=30, ge=1, description="How long a task is kept after its end.")
-    grace_seconds: float = Field(default=20.0, ge=0, description="What a worker may take to finish what it has begun.")
+    task_retention_days: int = Field(default=30, ge=1, le=3650, description="How long a task is kept after its end.")
+    grace_seconds: float = Field(
+        default=20.0, ge=0, le=3600, description="What a worker may take to finish what it has begun."
+    )
 
     failed_logins_per_account: Annotated[Rate, NoDecode] = Field(
         default=Rate(10, 900), description="Failed logins to one account, in all workspaces together."
@@ -87,7 +93,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for server in value:
-            if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[0-9.]+):\d{1,5}", server):
+            if not is_address(server):
                 raise ValueError(f"{server!r} is not an address and a port, such as 127.0.0.1:53")
         return value
 
@@ -96,18 +102,20 @@ class Settings(BaseSettings):
     def _check_origin(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        if not is_origin(value):
             raise ValueError("must be an origin such as https://host or https://host:port")
-        return f"{parts.scheme}://{parts.netloc}"
+        scheme, host = value.removesuffix("/").split("://")
+        return f"{scheme.lower()}://{host}"
 
     @field_validator("database_url")
     @classmethod
     def _check_database(cls, value: str) -> str:
         if value.startswith(("postgres://", "postgresql://")):
-            return "postgresql+psycopg://" + value.split("://", 1)[1]
+            value = "postgresql+psycopg://" + value.split("://", 1)[1]
         if value and not value.startswith(("postgresql+psycopg://", "sqlite:///")):
             raise ValueError("must start with postgresql:// or sqlite:///")
+        if value.startswith("postgresql") and not is_postgres_url(value):
+            raise ValueError("must be a URL such as postgresql://user:password@host:5432/name")
         return value
 
     @field_validator("redis_url")
@@ -115,6 +123,8 @@ class Settings(BaseSettings):
     def _check_redis(cls, value: str) -> str:
         if value and not value.startswith(("redis://", "rediss://")):
             raise ValueError("must start with redis:// or rediss://")
+        if value and not is_redis_url(value):
+            raise ValueError("must be a URL such as redis://user:password@host:6379/0")
         return value
 
     @field_validator("key_store")

@@ -1,0 +1,47 @@
+"""Whether a setting is an address of the kind that those who use it can read. Each function looks at the whole text."""
+
+import re
+from ipaddress import ip_address
+
+_PORT = r"(?::(?P<port>[0-9]{1,5}))?"
+_NAME = r"\w[\w.-]*"
+_IPV6 = r"\[[0-9A-Fa-f:.]+\]"
+
+_ORIGIN = re.compile(rf"(?i:https?)://(?:{_NAME}|{_IPV6}){_PORT}/?", re.ASCII)
+# As SQLAlchemy reads it: a password may be written as it is, and the host may be an encoded path of a socket.
+_POSTGRES = re.compile(rf"[a-z+]+://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^]/?]+\]|[^]/:?[]+)?{_PORT}(?:[/?].*)?")
+# As redis-py and kombu read it: a password is percent-encoded, the path is the number of a database.
+_REDIS = re.compile(rf"[a-z]+://(?:[^/?#@]*@)?(?:{_NAME}|{_IPV6})?{_PORT}(?:/[0-9]{{0,5}})?(?:\?[^#\s]*)?", re.ASCII)
+_ADDRESS = re.compile(r"(?P<host>\[[^]]+\]|[^]:[]+):(?P<port>[0-9]{1,5})")
+
+
+def is_origin(text: str) -> bool:
+    """`https://host:port` or http, without user, path or query; one slash at the end is none."""
+    return _has_port(_ORIGIN.fullmatch(text))
+
+
+def is_postgres_url(text: str) -> bool:
+    """`postgresql://user:password@host:port/name`, of any driver."""
+    return _has_port(_POSTGRES.fullmatch(text))
+
+
+def is_redis_url(text: str) -> bool:
+    """`redis://user:password@host:port/0`, with or without TLS."""
+    return _has_port(_REDIS.fullmatch(text))
+
+
+def is_address(text: str) -> bool:
+    """`127.0.0.1:53` or `[::1]:53`."""
+    match = _ADDRESS.fullmatch(text)
+    return _has_port(match) and match is not None and _is_host(match["host"])
+
+
+def _has_port(match: re.Match[str] | None) -> bool:
+    return match is not None and (match["port"] is None or 0 < int(match["port"]) < 65536)
+
+
+def _is_host(text: str) -> bool:
+    try:
+        return ip_address(text.strip("[]")).version == (6 if text.startswith("[") else 4)
+    except ValueError:
+        return False
