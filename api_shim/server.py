@@ -1,5 +1,6 @@
 """Serves the app with uvicorn. ADR 0002 says why uvicorn."""
 
+import math
 import socket
 from contextlib import suppress
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api_shim.app import create_app
+from api_shim.bootstrap import Shim
 from api_shim.errors import error_answer
 from api_shim.request_id import HEADER
 from api_shim.waiting import Waiting
@@ -18,16 +20,14 @@ from connections.errors import BadRequest
 from connections.ids import new_id
 from connections.settings import Settings
 
-# Most connects take less: who waits at a shutdown usually still gets the outcome.
-_GRACE_SECONDS = 5.0
-# Then everybody is answered that the task goes on. What has not been written by now never will be.
-_SHUTDOWN_SECONDS = 10
+# After the grace period everybody is answered that the task goes on; what has not been written by then never will be.
+_LAST_ANSWERS_SECONDS = 5.0
 
 _MAX_HEAD_BYTES = 64 * 1024
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Blocks until SIGTERM or SIGINT, then answers everybody who waits.
+    """Blocks until SIGTERM or SIGINT, then until everybody who waits has an answer.
 
     Raises `SettingsError` when settings or keys are missing or wrong, and `SystemExit` when it cannot listen.
     """
@@ -36,6 +36,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
 def run(app: FastAPI, host: str, port: int) -> None:
     """Serves an app that `create_app` made."""
+    shim: Shim = app.state.shim
+    grace = shim.settings.grace_seconds
     config = uvicorn.Config(
         app,
         host=host,
@@ -43,7 +45,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
         http=_Protocol,
         ws="none",
         lifespan="on",
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        timeout_graceful_shutdown=math.ceil(grace + _LAST_ANSWERS_SECONDS),
         # Logging is `connections.logs`'; a line per request would cost as much as the request.
         log_config=None,
         access_log=False,
@@ -51,7 +53,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
         # Nothing here asks who the client is, so no header needs to be believed.
         proxy_headers=False,
     )
-    server = _Server(config, app.state.shim.waiting)
+    server = _Server(config, shim.waiting, grace)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
@@ -61,12 +63,13 @@ def run(app: FastAPI, host: str, port: int) -> None:
 class _Server(uvicorn.Server):
     """Sends waiting callers home in good time, instead of cutting them off at the end."""
 
-    def __init__(self, config: uvicorn.Config, waiting: Waiting) -> None:
+    def __init__(self, config: uvicorn.Config, waiting: Waiting, grace_seconds: float) -> None:
         super().__init__(config)
         self._waiting = waiting
+        self._grace_seconds = grace_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._waiting.release_after(_GRACE_SECONDS)
+        self._waiting.release_after(self._grace_seconds)
         await super().shutdown(sockets)
 
 

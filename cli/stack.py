@@ -20,7 +20,7 @@ from connections.settings import Settings
 from connections.vault import ensure_development_keys
 
 _START_SECONDS = 60.0
-# What a part may take to stop beyond one attempt: to settle it, or to answer those who wait.
+# What a part may take to stop beyond its grace period: a worker's watchdog ends it ten seconds after.
 _FINISH_SECONDS = 15.0
 
 
@@ -73,7 +73,7 @@ async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: M
         env = {**env, "CONNECTOR_REDIS_URL": valkey.url}
         await supervisor.start(valkey.command)
         await supervisor.wait_until(valkey.answers, what="Valkey", seconds=_START_SECONDS)
-    grace = settings.attempt_seconds + _FINISH_SECONDS
+    grace = settings.grace_seconds + _FINISH_SECONDS
 
     def part(name: str, *arguments: str) -> Command:
         return Command(name, [sys.executable, "-m", "cli", *arguments], env=env, grace=grace)

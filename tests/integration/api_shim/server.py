@@ -53,6 +53,7 @@ class Server:
             "CONNECTOR_DATABASE_URL": self.settings.database_url,
             "CONNECTOR_REDIS_URL": self.settings.redis_url,
             "CONNECTOR_SYNC_WAIT_SECONDS": str(self.settings.sync_wait_seconds),
+            "CONNECTOR_GRACE_SECONDS": "5",
             "CONNECTOR_LOG_LEVEL": "DEBUG",
         }
         with self.log.open("wb") as log:
