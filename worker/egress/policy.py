@@ -10,6 +10,7 @@ from worker.egress.errors import UrlRefused
 from worker.egress.resolver import LOOPBACK_ADDRESSES, LOOPBACK_NAME
 
 STANDARD_PORTS = {"http": 80, "https": 443}
+PORTS = range(1, 65536)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def origin_of(url: httpx.URL) -> Origin:
     host = url.raw_host.decode("ascii").lower()
     if host in LOOPBACK_ADDRESSES:
         host = LOOPBACK_NAME
-    return Origin(url.scheme, host, url.port or STANDARD_PORTS.get(url.scheme))
+    return Origin(url.scheme, host, STANDARD_PORTS.get(url.scheme) if url.port is None else url.port)
 
 
 class Destinations:
@@ -66,8 +67,8 @@ class Destinations:
             return True
         if origin.scheme != "https":
             raise UrlRefused("only https is called")
-        if origin.port != STANDARD_PORTS["https"] and not policy.any_port:
-            raise UrlRefused("only the standard port is called")
+        if origin.port != STANDARD_PORTS["https"] and not (policy.any_port and origin.port in PORTS):
+            raise UrlRefused("not a port that is called")
         return False
 
 

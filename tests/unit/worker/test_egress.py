@@ -145,6 +145,15 @@ class TestUrls:
         assert "secret" not in str(caught.value)
         assert (network.dialled, resolver.asked) == ([], [])
 
+    @pytest.mark.parametrize("port", [0, 65536, 99999])
+    def test_any_port_is_one_that_exists(
+        self, egress: Egress, resolver: FakeResolver, network: FakeNetwork, port: int
+    ) -> None:
+        resolver.hosts["host.example"] = [PUBLIC]
+        with pytest.raises(UrlRefused):
+            get(egress, f"https://host.example:{port}/", Policy(any_port=True))
+        assert network.dialled == []
+
     @given(
         st.text(max_size=60), st.sampled_from(["", "https://", "https://host.example", "//", "https://host.example:"])
     )
