@@ -15,6 +15,7 @@
     │   ├── InternalError             a bug; the cause is only in the log
     │   ├── QueueUnavailable          the task is stored, the queue could not be told yet
     │   ├── ServiceUnavailable        the database does not answer
+    │   │   └── KeyUnavailable        no worker that has the key of these credentials has met them yet
     │   ├── ConnectTimeout            the caller's wait ended, the task goes on
     │   └── TaskExpired               the task's own time ran out before anyone could finish it
     └── PlatformError                 the outcome of asking the platform
@@ -189,6 +190,12 @@ class ServiceUnavailable(ServiceError):
     """The service cannot reach its database right now. Nothing was stored; try again."""
 
     code = "SERVICE_UNAVAILABLE"
+
+
+class KeyUnavailable(ServiceUnavailable):
+    """The service cannot open the credentials right now: their key has not arrived where they are needed."""
+
+    uses_attempt = False
 
 
 class ConnectTimeout(ServiceError):

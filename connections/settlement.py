@@ -5,24 +5,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import structlog
 from sqlalchemy import Connection
 
 from connections.contract import Account, AccountStatus, ConnectionType, TaskStatus
 from connections.db import Database
-from connections.errors import AlreadyConnected
+from connections.errors import AlreadyConnected, KeyUnavailable
 from connections.ids import new_id
 from connections.messages import Queue
 from connections.outcome import Outcome
 from connections.repository import accounts, tasks
 from connections.repository.accounts import NewAccount
 from connections.repository.tasks import ClaimedTask
-from connections.vault import Opener, SealedFor, TokenCipher
+from connections.vault import KeyNotHeld, Opener, SealedFor, TokenCipher
 from connections.verified import Credentials, VerifiedAccount
+
+log = structlog.get_logger()
 
 # A worker that dies in an attempt is noticed this long after its lease ended.
 _SWEEP_AFTER_LEASE_SECONDS = 1.0
 # A planned attempt is first expected from the worker that planned it; the sweep comes a little later.
 _SWEEP_AFTER_DUE_SECONDS = 1.0
+# Longer than a worker sleeps for a task, so that the sweep offers it to all of them.
+_KEY_WAIT_SECONDS = 5.0
 _RESEND_SECONDS = 10.0
 _RESEND_CAP_SECONDS = 300.0
 
@@ -82,8 +87,13 @@ class Settlement:
             ]
 
     def open_credentials(self, task: ClaimedTask) -> Credentials:
-        """Raises `KeyNotHeld` for a key that is not here (yet), `UnreadableSecret` when they do not open."""
-        opened = self._opener.open(task.sealed_credentials, SealedFor(task.id, task.workspace_id))
+        """Raises `KeyUnavailable` for a key that is not here (yet), `UnreadableSecret` when they do not open."""
+        try:
+            opened = self._opener.open(task.sealed_credentials, SealedFor(task.id, task.workspace_id))
+        except KeyNotHeld as error:
+            # Rings are copied to many machines, not to all at once: another worker may have the key already.
+            log.warning("key_not_held", key=error.key_id)
+            raise KeyUnavailable(retry_after=_KEY_WAIT_SECONDS) from error
         return Credentials(identifier=opened["identifier"], password=opened["password"])
 
     def refuse_if_connected(self, task: ClaimedTask, external_id: str, name: str | None) -> None:
@@ -155,13 +165,6 @@ class Settlement:
                 delay=delay,
                 sweep_in=delay + _SWEEP_AFTER_DUE_SECONDS,
                 outcome=outcome.to_row(),
-            )
-
-    def put_back(self, task: ClaimedTask, delay: float) -> bool:
-        """Undoes the claim; the sweep sends the task to any worker in `delay` seconds. False when it was taken over."""
-        with self._database.write() as connection:
-            return tasks.put_back(
-                connection, task.id, fence=task.fence, delay=delay, sweep_in=delay + _SWEEP_AFTER_DUE_SECONDS
             )
 
     def sweep(self, *, limit: int) -> list[Swept]:

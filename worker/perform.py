@@ -11,7 +11,6 @@ from connections.errors import ConnectorError, InternalError, ServiceUnavailable
 from connections.outcome import Outcome
 from connections.repository.tasks import ClaimedTask
 from connections.settlement import Settlement
-from connections.vault import KeyNotHeld
 from connections.verified import VerifiedAccount
 from worker.announce import Announcer
 from worker.login_limits import LoginLimits
@@ -24,9 +23,6 @@ log = structlog.get_logger()
 SHORT_WAIT_SECONDS = 2.0
 
 _END_SESSION_SECONDS = 5.0
-
-# Another worker may hold the key, and this one takes up a new ring within a second of its arrival.
-_KEY_WAIT_SECONDS = (4.0, 8.0)
 
 
 class Performer:
@@ -78,11 +74,6 @@ class Performer:
                 self._connect(task, started)
             except ConnectorError as error:
                 return self._settle_error(task, error, started)
-            except KeyNotHeld as error:
-                # The ring is copied to many machines, not to all at once. The task's own time limits the wait.
-                log.warning("key_not_held", key=error.key_id)
-                self._settlement.put_back(task, self._uniform(*_KEY_WAIT_SECONDS))
-                return None
             except Exception:
                 # The one place that settles: a bug of ours ends the task with an answer instead of a silence.
                 log.exception("connect_crashed", platform=task.platform, attempt=task.attempts)

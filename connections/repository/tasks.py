@@ -247,25 +247,6 @@ def postpone_task(
     return connection.execute(change).rowcount == 1
 
 
-def put_back(connection: Connection, task_id: str, *, fence: int, delay: float, sweep_in: float) -> bool:
-    """Gives back a claim that came to no attempt; anybody may claim the task again in `delay` seconds.
-
-    False when the claim with this fence is no longer the last one.
-    """
-    attempts = connect_tasks.c.attempts - 1
-    change = (
-        update(connect_tasks)
-        .where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, IN_FLIGHT)
-        .values(
-            status=case((attempts == 0, TaskStatus.QUEUED), else_=TaskStatus.RETRYING),
-            attempts=attempts,
-            available_at=from_now(delay),
-            sweep_at=from_now(sweep_in),
-        )
-    )
-    return connection.execute(change).rowcount == 1
-
-
 def release_task(connection: Connection, task_id: str, *, fence: int) -> bool:
     """Ends the lease of an attempt that nobody will settle: any worker may claim the task now, the sweep sends it now.
 

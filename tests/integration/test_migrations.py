@@ -7,7 +7,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
@@ -131,3 +133,46 @@ upgrade(sys.argv[1])
     database = Database(url)
     assert migrate.is_current(database)
     database.close()
+
+
+def test_secrets_from_before_0003_say_which_key_they_have(new_database: NewDatabase) -> None:
+    database = Database(new_database())
+    with database.write() as connection:
+        config = Config()
+        config.set_main_option("script_location", "connections:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        for statement in BEFORE_0003:
+            connection.execute(text(statement), SECRETS)
+        command.upgrade(config, "head")
+
+        assert connection.execute(text("SELECT token_key FROM accounts ORDER BY id")).scalars().all() == ["t1", None]
+        assert connection.execute(text("SELECT sealing_key FROM connect_tasks ORDER BY id")).scalars().all() == [
+            "s12",
+            None,
+        ]
+    database.close()
+
+
+SECRETS = {"token": b"t1.\x00\xff.more", "sealed": b"s12.\xfe\x00.s1.", "time": "2026-01-01 00:00:00+00:00"}
+BEFORE_0003 = [
+    "INSERT INTO workspaces (id, name, created_at) VALUES ('ws_1', 'Acme', :time)",
+    "INSERT INTO profiles (id, workspace_id, name, created_at) VALUES ('pr_1', 'ws_1', 'Default', :time)",
+    *(
+        f"""
+        INSERT INTO accounts (id, workspace_id, profile_id, platform, external_id, host, status, connection_type,
+            access_token, refresh_token, connected_at)
+        VALUES ('{account}', 'ws_1', 'pr_1', 'bluesky', '{account}', 'h', 'active', 'byo', {token}, {token}, :time)
+        """
+        for account, token in (("sa_1", ":token"), ("sa_2", "NULL"))
+    ),
+    *(
+        f"""
+        INSERT INTO connect_tasks (id, workspace_id, profile_id, platform, queue, status, request_id, fingerprint,
+            attempts, max_attempts, fence, available_at, sweep_at, sweeps, expires_at, created_at, sealed_credentials)
+        VALUES ('{task}', 'ws_1', 'pr_1', 'bluesky', 'connect', '{status}', 'req_1', :sealed, 0, 5, 0, :time, :time, 0,
+            :time, :time, {sealed})
+        """
+        for task, status, sealed in (("ct_1", "queued", ":sealed"), ("ct_2", "failed", "NULL"))
+    ),
+]

@@ -1,12 +1,13 @@
 """One task from claim to settled, against a platform that fails as ordered. On SQLite and on Postgres."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import func, select, update
 
 from connections import errors
-from connections.contract import ErrorBody, ErrorSource, RetryState, TaskStatus
+from connections.contract import ErrorBody, ErrorSource, RetryState, TaskStatus, Temporality
 from connections.db import Database
 from connections.messages import Queue
 from connections.models import accounts, connect_tasks
@@ -43,6 +44,7 @@ class Bench:
 
     def __init__(self, database: Database, keys: WorkerKeys, settings: Settings) -> None:
         self.database = database
+        self.settings = settings
         self.tenant: Tenant = make_tenant(database)
         self.service = ConnectService(database, Sealer(keys.for_shim()), settings)
         self.settlement = Settlement(database, Opener(keys), TokenCipher(keys), lease_seconds=30)
@@ -240,6 +242,42 @@ def test_a_bug_ends_the_task_with_a_generic_error(bench: Bench, capsys: pytest.C
     assert "secret" not in error_of(task).model_dump_json()
     assert error_of(task).error_source is ErrorSource.UNIPOST
     assert "connect_crashed" in capsys.readouterr().out
+
+
+def test_credentials_under_a_key_that_is_yet_to_come_wait_for_it(bench: Bench, worker_keys: WorkerKeys) -> None:
+    """The API has the new key before this worker has it: as long as the task lives, and at no attempt's cost."""
+    rotated = worker_keys.rotated(now=datetime.now(UTC))
+    held = [worker_keys]
+
+    class Arriving:
+        def latest(self) -> WorkerKeys:
+            return held[0]
+
+        refreshed = latest
+
+    bench.service = ConnectService(bench.database, Sealer(rotated.for_shim()), bench.settings)
+    bench.settlement = Settlement(bench.database, Opener(Arriving()), TokenCipher(Arriving()), lease_seconds=30)
+    platform = FakePlatform([verified()])
+    task_id = bench.accept()
+    for _ in range(20):
+        task = bench.perform(task_id, platform)
+        assert (task.status, task.attempts, error_of(task).code) == (TaskStatus.RETRYING, 0, "SERVICE_UNAVAILABLE")
+        assert error_of(task).error_temporality is Temporality.TEMPORARY
+        bench.pass_time("available_at")
+    assert bench.pauses == []
+    assert platform.seen == []
+
+    held[0] = rotated
+    assert bench.perform(task_id, platform).status is TaskStatus.SUCCEEDED
+
+
+def test_damaged_credentials_wait_for_nothing(bench: Bench) -> None:
+    task_id = bench.accept()
+    with bench.database.write() as connection:
+        connection.execute(update(connect_tasks).values(sealed_credentials=b"s1.damaged"))
+    task = bench.perform(task_id, FakePlatform([verified()]))
+
+    assert (task.status, error_of(task).code) == (TaskStatus.FAILED, "INTERNAL_ERROR")
 
 
 def test_performing_a_settled_task_again_does_nothing(bench: Bench) -> None:
