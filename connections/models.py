@@ -36,16 +36,17 @@ profiles = Table(
     "profiles",
     metadata,
     Column("id", String(40), primary_key=True),
-    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False, index=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
     Column("name", String(200), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
+Index("ix_profiles_workspace_id", profiles.c.workspace_id, profiles.c.id)
 
 api_keys = Table(
     "api_keys",
     metadata,
     Column("id", String(40), primary_key=True),
-    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False, index=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
     Column("name", String(200), nullable=False),
     # The visible beginning of the key finds the row, the SHA-256 of the whole proves it. The key itself is not kept.
     Column("prefix", String(32), nullable=False, unique=True),
@@ -56,6 +57,7 @@ api_keys = Table(
     # To the minute: a busy key is written once a minute, not once a request.
     Column("last_used_at", UtcDateTime),
 )
+Index("ix_api_keys_workspace_id", api_keys.c.workspace_id, api_keys.c.id)
 
 accounts = Table(
     "accounts",

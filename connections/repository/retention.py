@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, delete, select, tuple_
+from sqlalchemy import Column, Connection, delete, select
 
 from connections.models import connect_tasks, idempotency_keys
+from connections.repository.dialects import row_address
 from connections.sqltime import UtcDateTime, from_now
 
 
@@ -30,15 +31,15 @@ def retentions(*, task_seconds: float) -> tuple[Retention, ...]:
 
 def delete_batch(connection: Connection, retention: Retention, *, limit: int) -> int:
     """Deletes the oldest rows that are over, and says how many. Rows that somebody has locked are passed over."""
-    key = retention.column.table.primary_key.columns
+    address, table = row_address(connection), retention.column.table
     # A common table expression, because Postgres may run a subquery more than once, and with it the limit.
     over = (
-        select(*key)
+        select(address.label("address"))
+        .select_from(table)
         .where(retention.column <= from_now(-retention.seconds))
         .order_by(retention.column)
         .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("over")
     )
-    change = delete(retention.column.table).where(tuple_(*key).in_(select(*over.columns)))
-    return connection.execute(change).rowcount
+    return connection.execute(delete(table).where(address.in_(select(over.c.address)))).rowcount

@@ -1,4 +1,4 @@
-"""Finds the tasks that ended long ago."""
+"""Indexes: the tasks that ended long ago; the profiles and the keys of a workspace in their order."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,7 +19,13 @@ def upgrade() -> None:
         sqlite_where=HAS_FINISHED,
         postgresql_where=HAS_FINISHED,
     )
+    for table in ("profiles", "api_keys"):
+        op.drop_index(f"ix_{table}_workspace_id", table)
+        op.create_index(f"ix_{table}_workspace_id", table, ["workspace_id", "id"])
 
 
 def downgrade() -> None:
+    for table in ("profiles", "api_keys"):
+        op.drop_index(f"ix_{table}_workspace_id", table)
+        op.create_index(f"ix_{table}_workspace_id", table, ["workspace_id"])
     op.drop_index("ix_connect_tasks_finished_at", "connect_tasks")

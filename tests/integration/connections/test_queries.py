@@ -1,0 +1,247 @@
+"""Every statement of every repository function, explained by both databases on tables as they are after some months.
+
+What a statement reads must not grow with its tables: no scan of a table, no sort of one, only index look-ups.
+"""
+
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from connections import repository
+from connections.contract import TaskStatus
+from connections.db import Database
+from connections.ids import new_id
+from connections.repository import accounts, idempotency, keys, retention, tasks, workspaces
+from connections.vault import EncryptedSession
+from tests.integration.connections.rows import Size, digest, fill
+from tests.servers import Postgres
+
+SIZE = Size()
+OPEN = "ct_1"
+OPEN_WORKSPACE = "ws_1"
+# More than any caller asks for at once, and far less than there are rows.
+MOST_ROWS = 1000
+
+OUTCOME: dict[str, Any] = {"error": None}
+KEYED = idempotency.KeyedRequest("ws_1", "connect", digest(1), digest(1))
+
+
+def new_account(connection: Connection) -> object:
+    session = EncryptedSession("key1", b"key1.access", b"key1.refresh")
+    return accounts.insert_account(
+        connection,
+        accounts.NewAccount(
+            "sa_new", "ws_1", "pr_1", "bluesky", "did:plc:new", "a.test", None, None, "https://p", session
+        ),
+    )
+
+
+def new_task(connection: Connection) -> object:
+    return tasks.insert_task(
+        connection,
+        task_id="ct_new",
+        workspace_id="ws_1",
+        profile_id="pr_1",
+        platform="bluesky",
+        queue="connect",
+        request_id="req_1",
+        sealed_credentials=b"key1.sealed",
+        fingerprint=digest(-1),
+        reply_to=None,
+        caller_waits=None,
+        max_attempts=5,
+        expires_in=60,
+        sweep_in=10,
+    )
+
+
+def new_api_key(connection: Connection) -> None:
+    workspaces.insert_api_key(
+        connection,
+        key_id=new_id("key"),
+        workspace_id="ws_1",
+        name="key",
+        prefix="up_test_new",
+        secret_hash=digest(1),
+        expires_in=None,
+    )
+
+
+def prune(connection: Connection) -> object:
+    return [
+        retention.delete_batch(connection, one, limit=200) for one in retention.retentions(task_seconds=30 * 86400.0)
+    ]
+
+
+def reencrypt(connection: Connection) -> None:
+    rows = keys.token_rows(connection, "key1", after="sa_1", limit=100)
+    keys.replace_tokens(connection, [(row, row) for row in rows], token_key="key2")
+
+
+# A key that is to be retired is needed by few rows; `count_…` below is about one that all rows need.
+CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
+    accounts.insert_account: new_account,
+    accounts.connected_account: lambda c: accounts.connected_account(c, "ws_1", "bluesky", "did:plc:1"),
+    idempotency.first_use: lambda c: idempotency.first_use(c, KEYED),
+    idempotency.insert_use: lambda c: idempotency.insert_use(c, KEYED, resource_id="ct_1", request_id="req_1"),
+    keys.keys_in_use: keys.keys_in_use,
+    keys.count_sealed: lambda c: keys.count_sealed(c, "key1"),
+    keys.count_encrypted: lambda c: keys.count_encrypted(c, "key1"),
+    keys.token_rows: lambda c: keys.token_rows(c, "key1", after="sa_1", limit=100),
+    keys.replace_tokens: reencrypt,
+    retention.delete_batch: prune,
+    tasks.insert_task: new_task,
+    tasks.task_in_flight: lambda c: tasks.task_in_flight(c, OPEN_WORKSPACE, digest(1)),
+    tasks.make_patient: lambda c: tasks.make_patient(c, OPEN, max_attempts=12, expires_in=3600),
+    tasks.task_of: lambda c: tasks.task_of(c, OPEN_WORKSPACE, OPEN),
+    tasks.finished_tasks: lambda c: tasks.finished_tasks(c, [f"ct_{SIZE.tasks - n}" for n in range(500)]),
+    tasks.claim_task: lambda c: tasks.claim_task(c, OPEN, lease=30, sweep_in=31),
+    tasks.finish_task: lambda c: tasks.finish_task(c, OPEN, fence=1, status=TaskStatus.FAILED, outcome=OUTCOME),
+    tasks.postpone_task: lambda c: tasks.postpone_task(
+        c, OPEN, fence=1, attempts=1, delay=1, sweep_in=2, outcome=OUTCOME
+    ),
+    tasks.put_back: lambda c: tasks.put_back(c, OPEN, fence=1, delay=1, sweep_in=2),
+    tasks.release_task: lambda c: tasks.release_task(c, OPEN, fence=1),
+    tasks.due_tasks: lambda c: tasks.due_tasks(c, limit=100),
+    tasks.mark_swept: lambda c: tasks.mark_swept(c, OPEN, sweep_in=10),
+    workspaces.insert_workspace: lambda c: workspaces.insert_workspace(c, workspace_id="ws_new", name="Acme"),
+    workspaces.insert_profile: lambda c: workspaces.insert_profile(
+        c, profile_id="pr_new", workspace_id="ws_1", name="Default"
+    ),
+    workspaces.find_workspace: lambda c: workspaces.find_workspace(c, "Acme 1"),
+    workspaces.profile_ids: lambda c: workspaces.profile_ids(c, "ws_1", limit=2),
+    workspaces.has_profile: lambda c: workspaces.has_profile(c, "ws_1", "pr_1"),
+    workspaces.insert_api_key: new_api_key,
+    workspaces.api_key_by_prefix: lambda c: workspaces.api_key_by_prefix(c, "up_test_1"),
+    workspaces.api_keys_of: lambda c: workspaces.api_keys_of(c, "ws_1"),
+    workspaces.note_use: lambda c: workspaces.note_use(c, "key_1"),
+    workspaces.revoke_api_key: lambda c: workspaces.revoke_api_key(c, "up_test_1"),
+}
+
+RUNS_NO_STATEMENT = {"insert_into", "row_address", "retentions"}
+
+EXCEPTIONS = {
+    keys.count_sealed: "a report for the operator counts all rows of a key, in its index",
+    keys.count_encrypted: "a report for the operator counts all rows of a key, in its index",
+    workspaces.find_workspace: "somebody typed a name; workspaces are made by hand and stay few",
+}
+
+Statement = tuple[str, Any]
+
+
+def public_functions() -> set[str]:
+    found = set()
+    for info in pkgutil.iter_modules(repository.__path__, f"{repository.__name__}."):
+        module = import_module(info.name)
+        for name, value in inspect.getmembers(module, inspect.isfunction):
+            if value.__module__ == info.name and not name.startswith("_"):
+                found.add(name)
+    return found
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(
+    request: pytest.FixtureRequest, migrated_sqlite: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """A full one; every test rolls back what it does."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("full") / "connector.db"
+        path.write_bytes(migrated_sqlite)
+        url = f"sqlite:///{path}"
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create("full", template="migrated")
+    database = Database(url, transaction_seconds=120)
+    with database.write() as connection:
+        fill(connection, SIZE)
+    with database.write() as connection:
+        if request.param == "postgresql":  # which does so by itself in time; SQLite never does
+            connection.execute(text("ANALYZE"))
+    yield database
+    database.close()
+    if request.param == "postgresql":
+        postgres.drop("full")
+
+
+def statements_of(connection: Connection, call: Callable[[Connection], object]) -> list[Statement]:
+    """What the call executes, with the parameters of the first of many."""
+    executed: list[Statement] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, is_many: bool) -> None:
+        executed.append((statement, parameters[0] if is_many else parameters))
+
+    event.listen(connection, "before_cursor_execute", listen)
+    with connection.begin_nested() as savepoint:
+        call(connection)
+        savepoint.rollback()
+    event.remove(connection, "before_cursor_execute", listen)
+    return [one for one in executed if not one[0].startswith(("SAVEPOINT", "ROLLBACK", "RELEASE"))]
+
+
+def read_too_much(connection: Connection, statements: list[Statement]) -> list[str]:
+    explain = {"sqlite": _of_sqlite, "postgresql": _of_postgres}[connection.dialect.name]
+    with connection.begin_nested() as savepoint:
+        found = [finding for one in statements for finding in explain(connection, *one)]
+        savepoint.rollback()
+    return found
+
+
+def _of_sqlite(connection: Connection, statement: str, parameters: Any) -> list[str]:
+    plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    steps = [str(row.detail) for row in plan]
+    connection.exec_driver_sql(statement, parameters)  # what the next statement of the same call builds on
+    is_scan = ("SCAN", "USE TEMP B-TREE")
+    harmless = ("SCAN over", "SCAN CONSTANT ROW")
+    return [step for step in steps if step.startswith(is_scan) and not step.startswith(harmless)]
+
+
+def _of_postgres(connection: Connection, statement: str, parameters: Any) -> list[str]:
+    explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar_one()
+    return [finding for node in _nodes(explained[0]["Plan"]) for finding in _findings(node)]
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from _nodes(inner)
+
+
+def _findings(node: dict[str, Any]) -> Iterator[str]:
+    kind, name = node["Node Type"], node.get("Index Name") or node.get("Relation Name") or ""
+    if kind == "Seq Scan":
+        yield f"Seq Scan on {name}"
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    if (rows := (node["Actual Rows"] + removed) * node["Actual Loops"]) > MOST_ROWS:
+        yield f"{kind} {name} reads {rows:.0f} rows"
+
+
+def test_every_public_function_is_explained() -> None:
+    assert {call.__name__ for call in CALLS} == public_functions() - RUNS_NO_STATEMENT
+
+
+@pytest.mark.parametrize("function", CALLS, ids=lambda function: function.__name__)
+def test_what_a_statement_reads_does_not_grow_with_its_tables(
+    function: Callable[..., object], database: Database
+) -> None:
+    with database.write() as connection:
+        statements = statements_of(connection, CALLS[function])
+        assert statements
+        found = read_too_much(connection, statements)
+        connection.rollback()
+
+    if function in EXCEPTIONS:
+        assert found or database.engine.dialect.name == "sqlite", "this is no exception any more"
+    else:
+        assert found == []
+
+
+def test_a_scan_would_be_found(database: Database) -> None:
+    scans = ["SELECT id FROM connect_tasks WHERE request_id = 'x'", "SELECT id FROM accounts ORDER BY host LIMIT 1"]
+    with database.read() as connection:
+        for scan in scans:
+            assert read_too_much(connection, [(scan, ())])
