@@ -105,7 +105,6 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     tasks.postpone_task: lambda c: tasks.postpone_task(
         c, OPEN, fence=1, attempts=1, delay=1, sweep_in=2, outcome=OUTCOME
     ),
-    tasks.put_back: lambda c: tasks.put_back(c, OPEN, fence=1, delay=1, sweep_in=2),
     tasks.release_task: lambda c: tasks.release_task(c, OPEN, fence=1),
     tasks.due_tasks: lambda c: tasks.due_tasks(c, limit=100),
     tasks.mark_swept: lambda c: tasks.mark_swept(c, OPEN, sweep_in=10),
