@@ -28,6 +28,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     tls = {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}} if settings.redis.startswith("rediss://") else {}
     return {
         "broker_url": settings.redis,
+        "broker_transport": "worker.transport:LosableTransport",
         # Celery leaves the certificate of a rediss:// broker unchecked unless told otherwise.
         **tls,
         # --- queues: all are consumed by every worker unless it is started with -Q.

@@ -1,5 +1,6 @@
 """Celery's threads, but their end has an end."""
 
+import contextlib
 import time
 
 from celery.concurrency.thread import TaskPool
@@ -20,11 +21,10 @@ class BoundedThreads(TaskPool):
         shutdown.begin()
         # The event loop goes on: it acknowledges what is done, and gives back the message that the last BRPOP, still
         # under way at the server, may bring. Nobody else could have it before the grace period is over.
-        hub = get_event_loop()
-        try:
-            while not shutdown.is_over():
+        hub = get_event_loop()  # None when the connection was lost already
+        with contextlib.suppress(*self.app.connection_for_read().connection_errors):
+            while hub is not None and not shutdown.is_over():
                 hub.run_once()
-        except self.app.connection_for_read().connection_errors:
-            while not shutdown.is_over():
-                time.sleep(_POLL_SECONDS)
+        while not shutdown.is_over():
+            time.sleep(_POLL_SECONDS)
         shutdown.release()
