@@ -1,0 +1,19 @@
+"""What the tests of worker processes share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.worker.stack import Stack
+from tests.servers import running_valkey
+
+
+@pytest.fixture
+def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+    """On SQLite, or on the kind of database that the test names."""
+    database_url: str = request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_url")
+    with running_valkey(tmp_path) as valkey:
+        stack = Stack(valkey, database_url, tmp_path)
+        yield stack
+        stack.database.close()
