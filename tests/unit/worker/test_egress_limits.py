@@ -1,6 +1,7 @@
 """The guard on what comes back: how much, how long, and in which shape."""
 
 import time
+from contextlib import nullcontext
 
 import httpcore
 import pytest
@@ -18,6 +19,7 @@ from worker.egress import (
     TlsFailed,
     TooLarge,
 )
+from worker.egress.client import MAX_PIECES
 from worker.egress.transport import FAILURES
 
 
@@ -65,6 +67,13 @@ class TestAnswers:
     def test_exactly_as_much_as_allowed(self, egress: Egress, network: FakeNetwork) -> None:
         network.handlers["host.example"] = lambda _: answer(200, content=b"x" * 1000)
         assert len(get(egress, policy=Policy(max_body=1000)).body) == 1000
+
+    @pytest.mark.parametrize(("crumbs", "is_taken"), [(MAX_PIECES, True), (MAX_PIECES + 1, False)])
+    def test_a_body_in_crumbs(self, egress: Egress, network: FakeNetwork, crumbs: int, is_taken: bool) -> None:
+        head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        network.handlers["host.example"] = lambda _: head + b"1\r\nx\r\n" * crumbs + b"0\r\n\r\n"
+        with nullcontext() if is_taken else pytest.raises(TooLarge):
+            assert len(get(egress).body) == crumbs
 
     @pytest.mark.parametrize("encoding", ["identity", " Identity ", ""])
     def test_identity_is_no_encoding(self, egress: Egress, network: FakeNetwork, encoding: str) -> None:
