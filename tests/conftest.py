@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Connection
 
 from connections.db import Database
@@ -15,6 +16,10 @@ from connections.vault import WorkerKeys
 from tests.servers import Postgres, Valkey, running_postgres, running_valkey
 
 _numbers = itertools.count()
+
+# The same examples in every run, on a busy machine too: a failure is never luck.
+hypothesis_settings.register_profile("reproducible", derandomize=True, deadline=None)
+hypothesis_settings.load_profile("reproducible")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,13 +1,13 @@
-import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connections.errors import ValidationFailed
-from connections.intake import ConnectCommand, parse_connect
+from connections.intake import ConnectCommand, is_id, parse_connect
 from connections.platforms import OAUTH_PLATFORMS
 
 GOOD: dict[str, Any] = {"platform": "bluesky", "credentials": {"handle": "alice.test", "app_password": "abcd"}}
@@ -97,13 +97,37 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = st.sampled_from(["platform", "profile_id", "credentials", "handle", "app_password", "identifier", "password"])
+NAMES = ["handle", "identifier", "app_password", "password"]
+ISSUES = {"body", "platform", "profile_id", "credentials", *(f"credentials.{name}" for name in NAMES)}
+ODD = JSON | st.sampled_from(["bluesky", " BlueSky", "myspace", "linkedin", "", " ", "\x1c", "x" * 3000, "pr_1"])
+CREDENTIALS = st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, ODD | st.just("canary")))
+BODIES = st.fixed_dictionaries(
+    {}, optional={"platform": ODD | st.just("bluesky"), "profile_id": ODD, "credentials": ODD | CREDENTIALS}
+)
 
 
-@given(st.binary() | st.builds(lambda value: json.dumps(value).encode(), JSON | st.dictionaries(FIELDS, JSON)))
-def test_anything_is_a_command_or_has_issues(sent: bytes) -> None:
-    with contextlib.suppress(ValidationFailed):
-        assert parse_connect(sent).platform == "bluesky"
+def read(sent: bytes) -> ConnectCommand | ValidationFailed:
+    try:
+        return parse_connect(sent)
+    except ValidationFailed as failed:
+        return failed
+
+
+@settings(max_examples=500)
+@given(st.binary() | BODIES.map(lambda value: json.dumps(value).encode()))
+def test_anything_is_a_command_or_has_one_issue_for_each_wrong_field(sent: bytes) -> None:
+    match read(sent):
+        case ConnectCommand("bluesky", identifier, password, profile_id):
+            assert 0 < len(identifier.strip()) <= len(identifier) <= 2048
+            assert 0 < len(password.strip()) <= len(password) <= 512
+            assert profile_id is None or is_id(profile_id)
+        case ValidationFailed(issues=issues) as failed:
+            fields = [issue.field for issue in issues]
+            assert 0 < len(fields) == len(set(fields))
+            assert set(fields) <= ISSUES
+            assert "canary" not in failed.describe().model_dump_json()
+        case other:
+            pytest.fail(repr(other))
 
 
 @given(st.text(min_size=1, max_size=100), JSON)
@@ -113,3 +137,27 @@ def test_no_issue_repeats_what_was_sent(password: str, handle: Any) -> None:
     with pytest.raises(ValidationFailed) as caught:
         parse_connect(sent)
     assert "canary" not in str(caught.value.issues)
+
+
+# The longest body that is read, in shapes that take some parsers quadratic time or deep recursion.
+LONG = {
+    "a handle": body(credentials={"handle": "a" * 65_000, "app_password": "x"}),
+    "blanks for a handle": body(credentials={"handle": " " * 65_000, "app_password": "x"}),
+    "a platform": body(platform=" " * 65_000),
+    "a profile": body(profile_id="_" * 65_000),
+    "many members": json.dumps({str(n): 0 for n in range(6_000)}).encode(),
+    "one member many times": b"{" + b'"platform":0,' * 5_000 + b'"platform":0}',
+    "brackets": b"[" * 65_000,
+    "braces": b'{"a":' * 13_000,
+    "escapes": b'"' + b"\\u0000" * 10_900 + b'"',
+    "digits": b"9" * 65_000,
+}
+
+
+@pytest.mark.parametrize("sent", LONG.values(), ids=LONG)
+def test_the_longest_body_is_read_in_no_time(sent: bytes) -> None:
+    started = time.thread_time()
+    with pytest.raises(ValidationFailed):
+        parse_connect(sent)
+
+    assert time.thread_time() - started < 0.25  # of this thread's own time, however busy the machine is
