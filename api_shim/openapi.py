@@ -49,6 +49,9 @@ PREFERENCE_APPLIED: Json = {
     "Preference-Applied": {"description": "The preferences that were honoured, RFC 7240.", "schema": {"type": "string"}}
 }
 
+# What `str.strip` leaves something of, in the words of JSON Schema, whose blanks are fewer.
+_NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
+
 # Any route may answer with these.
 _EVERYWHERE: tuple[ConnectorError, ...] = (BadRequest(), MethodNotAllowed(), InternalError())
 
@@ -119,7 +122,7 @@ def _add_aliases(credentials: Json) -> None:
     del credentials["required"]
     for wanted in PLATFORMS["bluesky"].fields:
         about = properties[wanted.name]
-        value = {key: about.pop(key) for key in ("type", "minLength", "maxLength")} | {"pattern": r"\S"}
+        value = {key: about.pop(key) for key in ("type", "minLength", "maxLength")} | {"pattern": _NOT_BLANK}
         names = (wanted.name, *wanted.aliases)
         properties.update({alias: {**about, "description": f"Alias of `{wanted.name}`."} for alias in wanted.aliases})
         credentials["allOf"].append(
