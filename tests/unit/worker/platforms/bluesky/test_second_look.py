@@ -190,6 +190,16 @@ class TestHandles:
         passed_on.reply(f"GET plc.directory/{DID}", answer(410))
         assert passed_on.connect().external_id == OTHER_DID
 
+    def test_who_has_it_now_may_live_at_the_same_server(self, passed_on: World) -> None:
+        theirs = document(OTHER_DID)
+        passed_on.reply(f"GET plc.directory/{OTHER_DID}", answer(200, theirs))
+        passed_on.network.handlers[LOGIN] = lambda asked: (
+            answer(200, session(did=OTHER_DID))
+            if asked.json()["identifier"] == OTHER_DID
+            else refusal(401, "AuthenticationRequired")
+        )
+        assert passed_on.connect().external_id == OTHER_DID
+
     def test_somebody_else_being_connected_already_is_no_refusal(self, passed_on: World) -> None:
         assert passed_on.connect(connected={DID}).external_id == OTHER_DID
 
