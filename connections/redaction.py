@@ -11,6 +11,8 @@ from typing import Any
 REDACTED = "[redacted]"
 
 _LONGEST = 16_000
+# A secret that the cut would go through is still seen whole, so that no half of it is left.
+_BEYOND_THE_CUT = 1_024
 
 _NAMES = r"(?:pass(?:word|wd|phrase)|secret|token|jwt|authorization|cookie|credential|api_?key|private_?key)"
 _SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
@@ -21,20 +23,33 @@ _APP_PASSWORD = r"[a-z0-9]{4}(?:-[a-z0-9]{4}){3,}"  # noqa: S105  a shape, not a
 # Bounded where a match can begin and fail at every character, so that a long text cannot hold up its process.
 _JWT = r"eyJ[\w-]{0,512}(?:\.[\w-]*)+"
 _API_KEY = r"up_(?:live|test)_[\w-]+"
-# `postgresql://user:secret@host`
-_USER_INFO = r"(?<=://)[^\s/:@]*:[^\s/@]+(?=@)"
-# `'password': 'secret'`, as dictionaries and JSON print; a bare `password = …` is a source line of a traceback.
-_NAMED = rf"(?P<name>{_NAMES}\w{{0,40}}\\?[\"']?\s*[:=]\s*)(?:\\?\"[^\"]*\"|\\?'[^']*')"
+# `postgresql://user:secret@host`; whoever forgot to encode it may have a slash or another @ in it.
+_USER_INFO = r"(?<=://)[^\s/:@]*:[^\s\"'<>]{1,512}(?=@)"
+# `'password': 'secret'`, as dictionaries and JSON print, also within another string; a bare `password = …` is a source
+# line of a traceback.
+_QUOTED = r"""b?(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\\"(?:.*?)(?<!\\)\\"|\\'(?:.*?)(?<!\\)\\')"""
+_NAMED = rf"(?P<name>{_NAMES}\w{{0,40}}\\?[\"']?\s*[:=]\s*){_QUOTED}"
+# `?password=secret`, and a header as it is sent.
+_IN_A_QUERY = rf"(?P<parameter>[?&]\w{{0,40}}{_NAMES}\w{{0,40}}=)[^&\s\"']+"
+_HEADER = r"(?P<header>\b(?:authorization|cookie):[ \t]*)[^\s\"'][^\r\n\"']*"
 
 _SECRETS = re.compile(
-    "|".join([rf"(?P<uuid>{_UUID})", _NAMED, _USER_INFO, _JWT, _API_KEY, _APP_PASSWORD]), re.IGNORECASE
+    "|".join([rf"(?P<uuid>{_UUID})", _NAMED, _IN_A_QUERY, _HEADER, _USER_INFO, _JWT, _API_KEY, _APP_PASSWORD]),
+    re.IGNORECASE | re.DOTALL,
 )
 
 
 def redact_text(text: str) -> str:
     """The text, cut to 16,000 characters, with everything that has a secret's shape replaced."""
-    kept = text if len(text) <= _LONGEST else text[:_LONGEST] + " [cut]"
-    return _SECRETS.sub(_replacement, kept)
+    seen = text[: _LONGEST + _BEYOND_THE_CUT]
+    kept, end = [], 0
+    for match in _SECRETS.finditer(seen):
+        if match.start() >= _LONGEST:
+            break
+        kept += [seen[end : match.start()], _replacement(match)]
+        end = match.end()
+    kept.append(seen[end : max(end, _LONGEST)])
+    return "".join(kept) + (" [cut]" if len(text) > _LONGEST else "")
 
 
 def redact(value: object, name: str = "") -> Any:
@@ -56,4 +71,4 @@ def redact(value: object, name: str = "") -> Any:
 
 
 def _replacement(match: re.Match[str]) -> str:
-    return match["uuid"] or (match["name"] or "") + REDACTED
+    return match["uuid"] or (match["name"] or match["parameter"] or match["header"] or "") + REDACTED
