@@ -71,6 +71,11 @@ class ControlClient:
         tokens: list[dict[str, Any]] = self._send("GET", f"accounts/{_quoted(account)}")["refresh_tokens"]
         return tokens
 
+    def tokens_issued(self) -> list[str]:
+        """Every access and refresh token since the start or the last `reset`, those that have ended too."""
+        tokens: list[str] = self._send("GET", "tokens")["tokens"]
+        return tokens
+
     def order(self, fault: Fault) -> int:
         """Order a fault of `sandbox.faults`; gives its id."""
         return int(self._send("POST", "faults", fault.to_json())["id"])

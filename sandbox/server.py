@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
         self._close()
 
     def _write(self, data: bytes | None) -> None:
-        if data and self._transport is not None:
+        if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def _close(self) -> None:

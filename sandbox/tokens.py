@@ -7,6 +7,7 @@ import base64
 import hmac
 import json
 import secrets
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,6 +19,9 @@ from sandbox.xrpc import invalid_request
 ACCESS_SECONDS = 2 * 60 * 60
 REFRESH_SECONDS = 90 * 24 * 60 * 60
 GRACE_SECONDS = 2 * 60 * 60
+
+# Enough for any test; a benchmark asks for none of them.
+_ISSUED_LENGTH = 20_000
 
 
 class Scope(StrEnum):
@@ -53,7 +57,10 @@ class RefreshToken:
 
 
 class Tokens:
-    """Signs and checks the tokens of one host, and keeps its open sessions."""
+    """Signs and checks the tokens of one host, and keeps its open sessions.
+
+    `issued` has the latest tokens of either kind, so that a test can look for them where they must not be.
+    """
 
     def __init__(self, clock: Clock, audience: str) -> None:
         self._clock = clock
@@ -62,6 +69,7 @@ class Tokens:
         self._access_header = _encode({"typ": "at+jwt", "alg": "HS256"})
         self._refresh_header = _encode({"typ": "refresh+jwt", "alg": "HS256"})
         self._refresh: dict[str, RefreshToken] = {}
+        self.issued: deque[str] = deque(maxlen=_ISSUED_LENGTH)
 
     def open(self, did: str, scope: Scope) -> tuple[str, str]:
         """Open a session: its access token and refresh token. One for a taken down account cannot be refreshed."""
@@ -135,7 +143,9 @@ class Tokens:
 
     def _seal(self, header: str, claims: dict[str, Any]) -> str:
         signed = f"{header}.{_encode(claims)}"
-        return f"{signed}.{self._signature(signed)}"
+        token = f"{signed}.{self._signature(signed)}"
+        self.issued.append(token)
+        return token
 
     def _signature(self, signed: str) -> str:
         return _base64url(hmac.digest(self._key, signed.encode(), "sha256"))

