@@ -44,8 +44,8 @@ def verdict(reports: Sequence[KeyReport]) -> str:
     """What is to be done, when something is."""
     lost = [each for each in reports if each.state is KeyState.LOST]
     if lost:
-        named = "; ".join(f"{counted(each)} need {each.id}" for each in lost)
-        return f"DATA LOSS: {named}, and the ring has no such key. Put back the ring that has it."
+        named = ", ".join(f"{each.id} ({counted(each)})" for each in lost)
+        return f"DATA LOSS: rows need keys that the ring does not have: {named}. Put back the ring that has them."
     return "A rotation is not finished: `connector keys rotate` goes on with it."
 
 
@@ -63,7 +63,7 @@ def _state(each: KeyReport) -> str:
         case KeyState.LOST:
             return f"LOST: not in the ring, and {counted(each)} cannot be read"
         case KeyState.UNNAMED:
-            return f"{counted(each)} that an older version wrote, without saying with which key"
+            return "written by an older version, which did not say with which key"
         case KeyState.RETIRABLE:
             return "old, needed by nothing"
         case _:
@@ -72,7 +72,7 @@ def _state(each: KeyReport) -> str:
 
 def _age(created_at: datetime | None, now: datetime) -> str:
     if created_at is None:
-        return ""
+        return "?"
     age = now - created_at
     for least, unit, name in _UNITS:
         if age >= least:

@@ -83,7 +83,7 @@ class _Rotation:
             done = rotation.reencrypt_tokens(self._store, self._database, on_batch=bar.update)
         seconds = time.monotonic() - started
         self._touched_at = _now()
-        typer.echo(f"Re-encrypted {done.accounts:,} accounts in {seconds:.1f} s.")
+        typer.echo(f"Accounts re-encrypted: {done.accounts:,}, in {seconds:.1f} s.")
         return done
 
     def _report(self) -> list[KeyReport]:
@@ -98,22 +98,24 @@ def _refuse_what_is_lost(reports: Sequence[KeyReport], reencrypted: Reencrypted)
         raise CommandFailed(verdict(reports))
     if reencrypted.unreadable:
         count, some = len(reencrypted.unreadable), _listed(reencrypted.unreadable[:5])
-        raise CommandFailed(f"tokens of {count:,} accounts do not decrypt with the key they name: {some}")
+        raise CommandFailed(f"tokens that do not decrypt with the key they name, in {count:,} of the accounts: {some}")
 
 
 def _reason(each: KeyReport) -> str | None:
     """Why an old key is still there."""
     match each.state:
         case KeyState.NEEDED if each.kind == "sealing":
-            return f"{each.id} is needed by {counted(each)} until they end."
+            return f"{each.id} is needed by {counted(each)}, and goes when the last of them has ended."
         case KeyState.NEEDED:
             return f"{each.id} is needed by {counted(each)}, written just now."
         case KeyState.RETIRING if each.retires_at is not None:
             return (
                 f"{each.id} stays until {each.retires_at:%H:%M:%S}Z, so that every process has taken up the new keys."
             )
+        case KeyState.RETIRABLE:
+            return f"{each.id} can go now."
         case KeyState.UNNAMED:
-            return f"{counted(each)} do not say which key they need; the old ones stay until they end."
+            return f"The old keys stay for {counted(each)} of an older version that may need any of them."
         case _:
             return None
 
