@@ -1,7 +1,7 @@
 """`connector keys rotate`: the steps of a rotation, told as they are taken."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import typer
@@ -16,18 +16,13 @@ from connections.vault import KeyStore
 _POLL_SECONDS = 1.0
 _TELL_SECONDS = 15.0
 
+_TO_DO = {KeyState.NEEDED, KeyState.UNNAMED}
 
-def rotate_keys(
-    store: KeyStore,
-    database: Database,
-    *,
-    grace: timedelta,
-    wait: bool,
-    pause: Callable[[float], None] = time.sleep,
-) -> None:
+
+def rotate_keys(store: KeyStore, database: Database, *, grace: timedelta, wait: bool) -> None:
     """One round, or rounds until the old keys are gone. Raises `CommandFailed` when something cannot be decrypted."""
     try:
-        _Rotation(store, database, grace).run(wait=wait, pause=pause)
+        _Rotation(store, database, grace).run(wait=wait)
     except KeyboardInterrupt:
         raise CommandFailed("stopped; nothing is lost, `connector keys rotate` goes on from here") from None
 
@@ -39,7 +34,7 @@ class _Rotation:
         self._grace = grace
         self._touched_at: datetime | None = None
 
-    def run(self, *, wait: bool, pause: Callable[[float], None]) -> None:
+    def run(self, *, wait: bool) -> None:
         self._begin()
         told_at = -_TELL_SECONDS
         while True:
@@ -61,7 +56,7 @@ class _Rotation:
             if not wait:
                 typer.echo("Run `connector keys rotate` again then, or with --wait.")
                 return
-            pause(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def _begin(self) -> None:
         was_rotating = self._store.load_ring().is_rotating
@@ -88,9 +83,6 @@ class _Rotation:
 
     def _report(self) -> list[KeyReport]:
         return rotation.report(self._store, self._database, now=_now(), grace=self._grace, touched_at=self._touched_at)
-
-
-_TO_DO = {KeyState.NEEDED, KeyState.UNNAMED}
 
 
 def _refuse_what_is_lost(reports: Sequence[KeyReport], reencrypted: Reencrypted) -> None:

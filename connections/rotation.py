@@ -69,10 +69,11 @@ def reencrypt_tokens(
                 break
             # Anew for each batch: a rotation that outlives the next one must not bring rows under a key that retires.
             ring = store.load_ring()
+            cipher = TokenCipher(ring)
             changes = []
             for row in rows:
                 try:
-                    changes.append((row, _under_current_key(row, TokenCipher(ring))))
+                    changes.append((row, _under_current_key(row, cipher)))
                 except UnreadableSecret:
                     unreadable.append(row.id)
             with database.write() as connection:

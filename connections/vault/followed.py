@@ -40,10 +40,14 @@ class Followed(Generic[K]):
         self._keys = load()
 
     def latest(self) -> K:
-        """One thread looks again when it is time; the others go on with what there is."""
-        if self._clock() - self._looked_at >= self._every and self._lock.acquire(blocking=False):
+        """One thread looks again when it is time, and the others go on with what there is.
+
+        After a pause they wait for it: what there is may have been replaced an hour ago, and be gone from the ring.
+        """
+        if (age := self._age()) >= self._every and self._lock.acquire(blocking=age >= 2 * self._every):
             try:
-                self._look()
+                if self._age() >= self._every:
+                    self._look()
             finally:
                 self._lock.release()
         return self._keys
@@ -56,16 +60,21 @@ class Followed(Generic[K]):
                 self._look()
         return self._keys
 
+    def _age(self) -> float:
+        return self._clock() - self._looked_at
+
     def _look(self) -> None:
-        self._looked_at = self._clock()
+        started_at = self._clock()
         try:
             keys = self._load()
         except SettingsError as error:
             if not self._is_failing:
                 log.warning("keys_not_reloaded", cause=str(error), in_use=self._keys.ids)
             self._is_failing = True
-            return
-        self._is_failing = False
-        if keys != self._keys:
-            self._keys = keys
-            log.info("keys_reloaded", in_use=keys.ids)
+        else:
+            self._is_failing = False
+            if keys != self._keys:
+                self._keys = keys
+                log.info("keys_reloaded", in_use=keys.ids)
+        # Last: who finds it recent does not wait for the look to end.
+        self._looked_at = started_at

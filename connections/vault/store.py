@@ -23,7 +23,7 @@ class KeyStore(Protocol):
     """What a person calls it: a path, an ARN."""
     excerpt_name: str
     poll_seconds: float
-    """How often a process looks for new keys; far less than the grace period of a rotation."""
+    """How often a process looks for new keys: at most a tenth of the grace period of a rotation."""
 
     def load_ring(self) -> WorkerKeys:
         """Raises `KeysMissing` when there is none, `SettingsError` when it cannot be had."""

@@ -1,5 +1,6 @@
 """Keys that are exchanged while a process uses them."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -117,6 +118,38 @@ def test_threads_that_miss_a_key_share_one_look(kept: Kept) -> None:
 
     assert opened == [{"a": "b"}] * 200
     assert kept.looks <= 1 + 16
+
+
+class SlowStore(Kept):
+    """Its second look ends when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looking, self.go_on = threading.Event(), threading.Event()
+
+    def load(self) -> WorkerKeys:
+        ring = super().load()
+        if self.looks > 1:
+            self.looking.set()
+            assert self.go_on.wait(10)
+        return ring
+
+
+@pytest.mark.parametrize(("age", "takes"), [(1.0, OLD), (3600.0, NEW)], ids=["in use", "after a pause"])
+def test_who_comes_while_another_looks_takes_the_old_keys_only_if_they_are_recent(
+    age: float, takes: WorkerKeys
+) -> None:
+    store = SlowStore()
+    followed = Followed(store.load, every=1.0, clock=lambda: store.now)
+    store.ring, store.now = NEW, age
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(followed.latest)
+        assert store.looking.wait(10)
+        if takes is NEW:
+            threading.Timer(0.1, store.go_on.set).start()
+        assert followed.latest() is takes
+        store.go_on.set()
+        assert first.result(10) is NEW
 
 
 def test_a_session_is_encrypted_with_one_key_though_the_ring_changes_in_between(kept: Kept) -> None:
