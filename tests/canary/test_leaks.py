@@ -14,6 +14,9 @@ from tests.canary.leaks import LEAKS
 from tests.canary.run import ANSWERS, DATABASE, FILES, OUTPUT, REDIS, TOKEN, Run
 from tests.canary.stack import Stack
 
+# One run is the set-up of many tests, and slow where others work beside it.
+pytestmark = pytest.mark.timeout(400)
+
 # All of them through the shortest way: files have what the streams and SQLite have.
 LEAKED = {
     "logs": {OUTPUT, FILES},

@@ -9,6 +9,9 @@ from tests.canary.cases import CASES
 from tests.canary.command_line import COMMANDS, named
 from tests.canary.run import DATABASE_AWAY, KILLED, PATH_AWAY, QUEUED, REDIS_AWAY, WRONG_KEYS, Answered, Run
 
+# One run is the set-up of many tests, and slow where others work beside it.
+pytestmark = pytest.mark.timeout(400)
+
 EVENTS: dict[str, Answered] = {
     WRONG_KEYS: (500, "INTERNAL_ERROR"),
     KILLED: ("succeeded", None),
