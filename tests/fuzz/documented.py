@@ -1,0 +1,154 @@
+"""Sends what `/openapi.json` allows and forbids to the app, and compares every answer with the document.
+
+Run as a process, `python -m tests.fuzz.documented`: schemathesis changes Hypothesis for the whole of its process. Exits
+with 1 and one block of text per failure, with how to send it again; the last line counts the answers, as JSON.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+import structlog
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis import CheckContext, Response
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
+from schemathesis.engine import events, from_schema
+from schemathesis.python.asgi import shutdown_lifespans
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+from connections.contract import ErrorAnswer
+from tests.fuzz.api import FAILURES, Observed, running
+from tests.unit.api_shim.doubles import FakeQueue
+
+# Positive and negative data by operation, each; the others have no parameters but the request id.
+_EXAMPLES = {"POST /v1/accounts/connect": 300, "GET /v1/connect/tasks/{task_id}": 150}
+_FEW = 20
+_PREFER = ("respond-async", "wait=0", "wait=60")  # chance would never find them
+
+# What data that is valid by the document may still be refused for: the profile is not there, or the worker says so.
+_LATER = {"unknown_profile", *(issue.code for error in FAILURES for issue in error.issues)}
+
+
+@schemathesis.check
+def error_shape(_ctx: CheckContext, response: Response, case: schemathesis.Case[Any]) -> None:
+    """Every non-2xx answer has the one shape and the id of its header; a bug of ours is never one."""
+    (request_id,) = response.headers["x-request-id"]
+    sent = {name.lower(): value for name, value in case.headers.items()}
+    # A repeated request gets the answer to the first one, with its id.
+    assert request_id == sent.get("x-request-id") or request_id.startswith("req_") or "idempotency-key" in sent
+    if response.status_code < 300 or response.request.method == "HEAD":
+        return
+    body = response.json()
+    assert body["request_id"] == request_id
+    error = ErrorAnswer.model_validate(body, extra="forbid").error
+    assert error.code != "INTERNAL_ERROR"
+    assert error.normalized_code == error.code.lower()
+
+
+@schemathesis.check
+def intake_agrees(_ctx: CheckContext, response: Response, case: schemathesis.Case[Any]) -> None:
+    """What the document calls valid, the API understands."""
+    if response.status_code == 422 and case.meta is not None and case.meta.generation.mode.is_positive:
+        error = response.json()["error"]
+        issues = {issue["code"] for issue in error.get("issues", ())}
+        assert issues <= _LATER if issues else error["code"] == "IDEMPOTENCY_KEY_REUSED"
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--times", type=int, default=1, help="so many times as many cases")
+    arguments.add_argument("--seed", type=int, default=1)
+    options = arguments.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with tempfile.TemporaryDirectory() as directory, running(Path(directory)) as (app, tenant, queue):
+        schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=_config(tenant.key, options.seed))
+        failures = [*_boundaries(schema), *_random(schema, tenant.key, queue, options.times, options.seed)]
+        shutdown_lifespans()
+    print("\n\n".join(failures))
+    print(json.dumps(_count(app)))
+    sys.exit(bool(failures))
+
+
+def _config(key: str, seed: int) -> SchemathesisConfig:
+    later = ["401", "404", "409", "422", "429", "500", "503", "504"]
+    return SchemathesisConfig.from_dict(
+        {
+            "seed": seed,
+            "headers": {"Authorization": f"Bearer {key}"},
+            "continue-on-failure": True,
+            # Nothing is secret here, and a failure must be seen whole.
+            "output": {"sanitization": {"enabled": False}},
+            "generation": {"database": "none", "deterministic": True},
+            "phases": {"fuzzing": {"enabled": False}, "stateful": {"enabled": False}},
+            "checks": {
+                # `error_shape` tells bugs from what workers answer, `intake_agrees` one 422 from another.
+                "not_a_server_error": {"expected-statuses": ["2xx", "4xx", "500", "503", "504"]},
+                "positive_data_acceptance": {"expected-statuses": ["2xx", *later]},
+            },
+        }
+    )
+
+
+def _boundaries(schema: OpenApiSchema) -> Iterator[str]:
+    """The document's examples, the least and the most of each value, what is missing, and methods nobody has."""
+    for event in from_schema(schema).execute():
+        match event:
+            case events.ScenarioFinished(recorder=recorder):
+                for checks in recorder.checks.values():
+                    for check in checks:
+                        if check.failure_info is not None:
+                            failure = check.failure_info
+                            yield f"{recorder.label}: {failure.failure}\n{failure.code_sample}"
+            case events.NonFatalError() | events.FatalError():
+                yield str(event)
+
+
+def _random(schema: OpenApiSchema, key: str, queue: FakeQueue, times: int, seed_number: int) -> Iterator[str]:
+    for operation in (result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)):
+        for mode in schemathesis.GenerationMode:
+            cases = operation.as_strategy(generation_mode=mode)
+            known = st.sampled_from(queue.sent) if "{task_id}" in operation.path else st.nothing()
+
+            @seed(seed_number)
+            @settings(
+                max_examples=_EXAMPLES.get(operation.label, _FEW) * times,
+                database=None,
+                deadline=None,
+                phases=[Phase.generate, Phase.shrink],
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(cases, st.none() | known, st.none() | st.sampled_from(_PREFER))
+            def agree(case: schemathesis.Case[Any], task_id: str | None, prefer: str | None) -> None:
+                if task_id is not None:
+                    case.path_parameters["task_id"] = task_id
+                if prefer is not None:
+                    case.headers["Prefer"] = prefer
+                case.call_and_validate(headers={"Authorization": f"Bearer {key}"})
+
+            try:
+                agree()
+            except FailureGroup as failure:
+                yield f"{operation.label}, {mode.value} data: {failure}"
+            except Unsatisfiable:
+                pass
+
+
+def _count(app: Observed) -> dict[str, Any]:
+    statuses: dict[str, dict[str, int]] = {}
+    for (method, path, status), times in sorted(app.answers.items()):
+        statuses.setdefault(f"{method} {path}", {})[str(status)] = times
+    return {"cases": app.answers.total(), "statuses": statuses}
+
+
+if __name__ == "__main__":
+    main()
