@@ -20,6 +20,7 @@ help:
 	@echo "make run      start everything on PORT (8000), with WORKERS (1) workers and a sandbox of Bluesky"
 	@echo "make test     run all tests"
 	@echo "make check    lint, types, imports and tests"
+	@echo "make fuzz     fuzz the API for longer (FUZZ_TIMES=20 as many cases, FUZZ_SEED=1 others)"
 	@echo "make bench    measure a connect beside its upstream"
 	@echo "make lock     write the lock files from pyproject.toml (ARGS=--upgrade for newer versions)"
 	@echo "make clean    remove caches and virtual environments; var/ stays"
@@ -52,6 +53,13 @@ imports: $(VENV)/.dev
 
 .PHONY: check
 check: lint types imports test
+
+FUZZ_TIMES ?= 20
+FUZZ_SEED ?= 1
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev
+	FUZZ_TIMES=$(FUZZ_TIMES) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest tests/fuzz --timeout 0 -s $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.dev
