@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -35,9 +36,10 @@ def pruner(
     *,
     is_stopping: Callable[[], bool] = never_stopping,
     pause: Callable[[float], None] = lambda _seconds: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Pruner:
     kinds = retentions(task_seconds=KEPT_DAYS * DAY_SECONDS)
-    return Pruner(database, kinds, is_stopping=is_stopping, pause=pause)
+    return Pruner(database, kinds, is_stopping=is_stopping, pause=pause, clock=clock)
 
 
 def count(database: Database, table: Any, *conditions: Any) -> int:
@@ -119,11 +121,11 @@ def test_others_get_their_turn_between_batches(database: Database) -> None:
     assert count(database, connect_tasks) == SIZE.tasks - OLD_TASKS
 
 
-def test_a_run_has_an_end(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prune, "_BATCHES_PER_RUN", 3)
-    pruner(database).prune()
+def test_a_run_has_an_end(database: Database) -> None:
+    eight_seconds_at_a_time = itertools.count(step=8.0)
+    pruner(database, clock=lambda: next(eight_seconds_at_a_time)).prune()
 
-    assert count(database, connect_tasks) == SIZE.tasks - 3 * 20
+    assert count(database, connect_tasks) == SIZE.tasks - 2 * 20
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
