@@ -3,10 +3,14 @@
 import contextlib
 import time
 
+import structlog
 from celery.concurrency.thread import TaskPool
 from kombu.asynchronous import get_event_loop
 
+from worker.running import RUNNING
 from worker.tasks import worker
+
+log = structlog.get_logger()
 
 _POLL_SECONDS = 0.05
 
@@ -19,6 +23,7 @@ class BoundedThreads(TaskPool):
         self.executor.shutdown(wait=False, cancel_futures=True)
         shutdown = worker().shutdown
         shutdown.begin()
+        log.info("worker_stopping", running=len(RUNNING.by_thread()))
         # The event loop goes on: it acknowledges what is done, and gives back the message that the last BRPOP, still
         # under way at the server, may bring. Nobody else could have it before the grace period is over.
         hub = get_event_loop()  # None when the connection was lost already

@@ -28,6 +28,7 @@ from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
 from tests.factories import verified
 from worker.platforms.base import RefuseIfConnected
+from worker.transport import LosableTransport
 from worker.watchdog import Kind
 
 STAGE = json.loads(os.environ["STAGE"])
@@ -132,6 +133,8 @@ def main() -> None:
     for module, name, value in REPLACED:
         getattr(module, name)  # what is replaced exists
         setattr(module, name, value)
+    if "long poll" in STAGE["acts"]:
+        LosableTransport.brpop_timeout = 30
     if "leak" in STAGE["acts"]:
         task_postrun.connect(leak)
     if "stand still" in STAGE["acts"]:

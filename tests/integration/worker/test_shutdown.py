@@ -51,9 +51,10 @@ def test_a_second_signal_ends_the_grace_period(stack: Stack) -> None:
 
 
 def test_a_worker_that_is_to_end_keeps_no_message_from_the_others(stack: Stack) -> None:
-    with stack.staged_worker(grace=600) as worker:
+    with stack.staged_worker("long poll", grace=600) as worker:
         stack.wait_for(TaskStatus.RUNNING, stack.submit("hang-1.test"))
         worker.send_signal(signal.SIGTERM)
+        wait_until(lambda: "worker_stopping" in stack.log_of(), what="the worker to stop")
         # Its last BRPOP is still under way at the server, and the first to get one of these.
         tasks = [stack.submit(f"good-{number}.test") for number in range(3)]
         with stack.staged_worker("well", name="other"):

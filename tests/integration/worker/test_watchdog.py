@@ -44,6 +44,7 @@ def test_a_worker_whose_event_loop_stands_still_finishes_what_runs_and_ends(stac
         assert standing.wait(20) == EXIT_STUCK
 
     assert (stack.status(task), stack.task(task).attempts) == (TaskStatus.SUCCEEDED, 1)
+    assert "leases_released" not in stack.log_of()
 
 
 def test_the_heartbeat_stops_when_progress_does(stack: Stack) -> None:
@@ -73,4 +74,6 @@ def test_a_worker_outlives_its_connections_and_its_redis(stack: Stack) -> None:
         assert stack.task(task).attempts == 1
         assert worker.poll() is None
 
-    assert "worker_stuck" not in stack.log_of()
+    log = stack.log_of()
+    assert "worker_stuck" not in log
+    assert "Couldn't ack" not in log

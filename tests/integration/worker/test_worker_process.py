@@ -60,7 +60,7 @@ def test_sigterm_ends_a_worker_cleanly(stack: Stack) -> None:
 
     # Nothing but lines of the log: production reads them as JSON.
     events = [line.split("]", 1)[1].split()[0] for line in stack.log.read_text().splitlines()]
-    assert events == ["worker_ready", "worker_stopped"]
+    assert events == ["worker_ready", "worker_stopping", "worker_stopped"]
 
 
 def test_a_worker_without_its_settings_says_so_in_one_line(tmp_path: Path) -> None:
