@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api_shim.answers import json_answer
 from api_shim.hanging_up import GONE, HungUp
 from api_shim.request_id import request_id_of
+from api_shim.route import route_of
 from connections.contract import ErrorAnswer, ErrorBody, Issue
 from connections.errors import (
     BadRequest,
@@ -129,7 +130,7 @@ def _describe(request: HTTPConnection, error: ConnectorError, headers: Mapping[s
     answer = error_answer(error.describe(), request_id_of(request), retry_after=error.retry_after, headers=headers)
     if answer.status_code >= 500:
         cause = error.__cause__ and type(error.__cause__).__name__
-        log.warning("request_failed", code=error.code, path=request.url.path, cause=cause)
+        log.warning("request_failed", code=error.code, route=route_of(request.scope), cause=cause)
     return answer
 
 
@@ -162,7 +163,7 @@ class BugBarrier:
         try:
             await self._app(scope, receive, watch)
         except Exception as error:
-            log.exception("request_crashed", method=scope["method"], path=scope["path"], cause=type(error).__name__)
+            log.exception("request_crashed", route=route_of(scope), cause=type(error).__name__)
             if is_started:
                 raise  # too late for another answer: the server cuts the connection, so nobody takes half for all
             answer = error_answer(InternalError().describe(), request_id_of(HTTPConnection(scope)))

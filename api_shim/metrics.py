@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api_shim.route import route_of
+
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 # Up to the longest wait a caller can ask for.
@@ -14,7 +16,6 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0,
 
 # Labels are never what a caller made up: their number would grow without end.
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-_NO_ROUTE = "unmatched"
 
 
 class Metrics:
@@ -63,8 +64,7 @@ class RequestMetrics:
 
         async def observe(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", _NO_ROUTE)
-                self._metrics.observe(scope["method"], route, message["status"], time.monotonic() - started)
+                self._metrics.observe(scope["method"], route_of(scope), message["status"], time.monotonic() - started)
             await send(message)
 
         await self._app(scope, receive, observe)

@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connections.ids import new_id
+from connections.redaction import redact_text
 
 HEADER = "X-Request-Id"
 
@@ -38,9 +39,12 @@ class RequestIds:
 
 
 def choose(sent: list[str]) -> str:
-    """The id of a request that carried these values of the header."""
+    """The id of a request that carried these values of the header.
+
+    It is stored, logged and answered, so one that has the shape of a key or an app password is not kept.
+    """
     match sent:
-        case [only] if WELL_FORMED.fullmatch(only):
+        case [only] if WELL_FORMED.fullmatch(only) and redact_text(only) == only:
             return only
         case _:
             return new_id("req")

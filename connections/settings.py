@@ -33,8 +33,9 @@ class Settings(BaseSettings):
 
     env: Environment = Environment.DEVELOPMENT
     var_dir: Path = Field(default=Path("var"), description="Where the embedded database and development keys live.")
-    database_url: str = Field(default="", description="SQLAlchemy URL; SQLite under `var_dir` if empty.")
-    redis_url: str = Field(default="", description="Redis or Valkey; `connector up` starts one if empty.")
+    # Both URLs can hold a password.
+    database_url: str = Field(default="", repr=False, description="SQLAlchemy URL; SQLite under `var_dir` if empty.")
+    redis_url: str = Field(default="", repr=False, description="Redis or Valkey; `connector up` starts one if empty.")
     keys_file: Path | None = Field(default=None, description="The workers' key ring; demanded in production.")
     shim_keys_file: Path | None = Field(
         default=None,

@@ -1,7 +1,7 @@
 """Foreign errors end here: one table for what the platform answers, one for what the way there does.
 
 Both are searched top down and end in an explicit fallback. What the platform wrote goes no further than its status and
-error name.
+error name, if that is one we know.
 """
 
 import time
@@ -79,6 +79,26 @@ ANSWERS = (
     Row(ANY, ANY, ANY, UpstreamFailed),
 )
 
+# The names of an answer that are passed on: the table's, and XRPC's own (`ResponseType` of the reference source). Any
+# other word is a stranger's, who may have been sent a password.
+TOLD = frozenset(row.name for row in ANSWERS if row.name) - {NAMED} | {
+    "ExpiredToken",
+    "Forbidden",
+    "InternalServerError",
+    "InvalidRequest",
+    "InvalidResponse",
+    "InvalidToken",
+    "MethodNotImplemented",
+    "NotAcceptable",
+    "NotEnoughResources",
+    "PayloadTooLarge",
+    "RepoNotFound",
+    "UnsupportedMediaType",
+    "UpstreamFailure",
+    "UpstreamTimeout",
+    "XRPCNotSupported",
+}
+
 STRANGERS_HOST: dict[type[EgressError], type[PlatformError]] = {
     AddressRefused: HostNotAllowed,
     UrlRefused: IdentityUnusable,
@@ -92,7 +112,10 @@ def from_answer(call: str, answer: Response, *, hint: str | None = None) -> Plat
     name = read_error_name(answer.body)
     error = next(row.error for row in ANSWERS if row.matches(call, answer.status, name))
     provider = ProviderError(
-        provider=PROVIDER, http_status=answer.status, code=name, is_transient=issubclass(error, TemporaryFailure)
+        provider=PROVIDER,
+        http_status=answer.status,
+        code=name if name in TOLD else None,
+        is_transient=issubclass(error, TemporaryFailure),
     )
     if issubclass(error, TemporaryFailure):
         return error(provider=provider, retry_after=retry_after(answer.headers, now=time.time()))
