@@ -122,20 +122,17 @@ def _add_aliases(credentials: Json) -> None:
     del credentials["required"]
     for wanted in PLATFORMS["bluesky"].fields:
         about = properties[wanted.name]
-        value = {key: about.pop(key) for key in ("type", "minLength", "maxLength")} | {"pattern": _NOT_BLANK}
-        names = (wanted.name, *wanted.aliases)
-        properties.update({alias: {**about, "description": f"Alias of `{wanted.name}`."} for alias in wanted.aliases})
-        credentials["allOf"].append(
-            {
-                "anyOf": [
-                    {
-                        "required": [name],
-                        "properties": {**{earlier: {"type": "null"} for earlier in names[:at]}, name: value},
-                    }
-                    for at, name in enumerate(names)
-                ]
-            }
-        )
+        about["pattern"] = _NOT_BLANK
+        limits = {key: about[key] for key in ("type", "minLength", "maxLength", "pattern")}
+        alternative = {"description": f"Alias of `{wanted.name}`.", "examples": about["examples"]}
+        properties.update(dict.fromkeys(wanted.aliases, alternative))
+        about["type"] = ["string", "null"]
+        ways = [{"required": [wanted.name], "properties": {wanted.name: {"type": "string"}}}]
+        earlier = {wanted.name: {"type": "null"}}
+        for alias in wanted.aliases:
+            ways.append({"required": [alias], "properties": {**earlier, alias: limits}})
+            earlier = {**earlier, alias: {"type": "null"}}
+        credentials["allOf"].append({"anyOf": ways})
 
 
 def _add_request_id(operation: Json) -> None:

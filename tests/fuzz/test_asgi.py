@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema_rs
 import orjson
 import pytest
 from hypothesis import given
@@ -46,6 +47,7 @@ VALUES = [
     b"1e9",
     b"\xff",
 ]
+REFUSED_BY_INTAKE = {"required", "invalid_type", "too_long", "unknown_platform", "oauth_platform"}
 BODY = {"platform": "bluesky", "credentials": {"handle": "alice.test", "app_password": "canary-password"}}
 
 # A header as h11 and httptools let it through: no CR, LF or NUL.
@@ -149,3 +151,36 @@ def test_any_request_gets_an_answer_in_shape(
     assert method not in answered.get(b"allow", b"").decode().split(", ")
     assert (status == 401) <= (answered.get(b"www-authenticate") == b"Bearer")
     assert (status in {429, 503, 504}) <= (b"retry-after" in answered)
+
+
+names = ["handle", "identifier", "app_password", "password"]
+some = st.none() | st.sampled_from(["alice.test", "", " ", "\x1c", "x" * 513, "x" * 2049]) | json_values
+understood = st.fixed_dictionaries(
+    {"platform": st.just("bluesky") | st.sampled_from(["myspace", "linkedin", 7, None])},
+    optional={
+        "credentials": st.fixed_dictionaries({}, optional=dict.fromkeys(names, some | st.just("canary"))) | json_values,
+        "profile_id": st.none() | st.just("pr_1") | json_values,
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def body_schema(client: Client) -> jsonschema_rs.Validator:
+    _status, _headers, document = client.send("GET", "/openapi.json", b"", [], b"")
+    components = orjson.loads(document)["components"]
+    return jsonschema_rs.validator_for({"$ref": "#/components/schemas/ConnectRequest", "components": components})
+
+
+@fuzzed(600)
+@given(understood)
+def test_a_body_is_understood_when_the_document_calls_it_valid_and_only_then(
+    client: Client, body_schema: jsonschema_rs.Validator, body: dict[str, Any]
+) -> None:
+    key = (b"authorization", f"Bearer {client.key}".encode())
+    content = orjson.dumps(body)
+
+    status, _headers, answered = client.send("POST", "/v1/accounts/connect", b"", [key], content)
+
+    issues = orjson.loads(answered)["error"].get("issues", []) if status == 422 else []
+    is_refused = {issue["code"] for issue in issues} & REFUSED_BY_INTAKE != set()
+    assert body_schema.is_valid(orjson.loads(content)) == (not is_refused)
