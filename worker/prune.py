@@ -14,7 +14,7 @@ log = structlog.get_logger()
 _ROWS_AT_ONCE = 200
 
 # Between batches those who wait get their turn.
-_PAUSE_SECONDS = 0.05
+_PAUSE_SECONDS = 0.1
 
 # A run ends before the next is due, however slow the database, and long before the watchdog takes it for stuck.
 _SECONDS_PER_KIND = 20.0
