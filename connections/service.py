@@ -204,8 +204,10 @@ def _join(connection: Connection, task_id: str, patience: Patience) -> None:
 def _in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) -> str | None:
     """The task of an identical request; None when there is none, or it has expired and was ended here."""
     task = tasks.task_in_flight(connection, workspace_id, fingerprint)
-    if task is None or not task.has_expired:
-        return task and task.id
+    if task is None:
+        return None
+    if not task.has_expired:
+        return task.id
     outcome = Outcome.of_expiry(attempts=task.attempts, max_attempts=task.max_attempts)
     tasks.finish_task(connection, task.id, fence=task.fence, status=TaskStatus.EXPIRED, outcome=outcome.to_row())
     return None

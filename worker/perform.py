@@ -70,6 +70,10 @@ class Performer:
             return None
         started = time.monotonic()
         with structlog.contextvars.bound_contextvars(task_id=task.id, request_id=task.request_id):
+            if task.attempts > task.max_attempts:
+                # The last attempt ended with its process. Whatever it is that ends them must not go round all workers.
+                log.error("attempts_lost", platform=task.platform, attempts=task.attempts - 1)
+                return self._settle_error(task, InternalError(), started)
             try:
                 self._connect(task, started)
             except ConnectorError as error:

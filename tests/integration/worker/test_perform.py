@@ -414,3 +414,15 @@ def test_a_host_that_fails_for_everyone_costs_its_callers_no_attempt(bench: Benc
     assert (waited_for.status, error_of(waited_for).code) == (TaskStatus.FAILED, "UPSTREAM_ERROR")
     assert policy is not None
     assert (policy.attempts_made, policy.reason) == (0, "a server that is needed is failing for everyone")
+
+
+def test_a_task_that_ends_every_process_it_meets_is_given_up(bench: Bench) -> None:
+    task_id = bench.accept()
+    most = bench.service.task(bench.tenant.caller, task_id).max_attempts
+    for _ in range(most):  # claimed, and never heard of again
+        assert bench.settlement.claim(task_id)
+        bench.pass_time("available_at")
+    platform = FakePlatform([verified()])
+    task = bench.perform(task_id, platform)
+
+    assert (task.status, error_of(task).code, platform.seen) == (TaskStatus.FAILED, "INTERNAL_ERROR", [])
