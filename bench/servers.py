@@ -141,10 +141,11 @@ class InstantService(ConnectService):
         reply_to: str,
         wait: float,
         task_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Accepted:
         assert task_id is not None
         self._redis.takes[task_id] = float(command.identifier)
-        return Accepted(task_id, is_new=True)
+        return Accepted(task_id, request_id, is_new=True)
 
     @override
     def task(self, caller: Caller, task_id: str) -> TaskRow:

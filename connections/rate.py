@@ -1,10 +1,12 @@
 """So many of something in so much time, as settings and headers write it."""
 
 import re
-from typing import NamedTuple, Self
+from dataclasses import dataclass
+from typing import Self
 
 
-class Rate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rate:
     """At most `count` in any `seconds`."""
 
     count: int
