@@ -1,13 +1,12 @@
 """The whole service in one process: HTTP request, row, performer in a thread, answer. Only Redis is replaced."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from unittest.mock import patch
 
 import httpx
-from fastapi import FastAPI
 
 from api_shim.app import create_app
 from api_shim.bootstrap import Shim
@@ -41,11 +40,14 @@ class InlineQueue:
         assert self.performer is not None
         self._performed.append(self._threads.submit(self.performer.perform, task_id))
 
-    def close(self) -> None:
+    def join(self) -> None:
         """Waits for what runs. Raises what a performer raised."""
+        while self._performed:
+            self._performed.pop().result()
+
+    def close(self) -> None:
         self._threads.shutdown()
-        for performed in self._performed:
-            performed.result()
+        self.join()
 
 
 class InlineAnnouncer(Announcer):
@@ -63,20 +65,20 @@ class InlineAnnouncer(Announcer):
 class Stack:
     """The running service and one of its callers."""
 
-    app: FastAPI
     client: httpx.AsyncClient
     queue: InlineQueue
-    tenant: Tenant
     database: Database
-    headers: dict[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.headers = {"Authorization": f"Bearer {self.tenant.key}"}
+    tenant: Tenant
+    performer_on: Callable[[Platform, float], Performer]
 
     @property
-    def shim(self) -> Shim:
-        shim: Shim = self.app.state.shim
-        return shim
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tenant.key}"}
+
+    def turn_to(self, platform: Platform, *, attempt_seconds: float) -> None:
+        """From here on another platform, and a caller who has connected nothing yet."""
+        self.queue.performer = self.performer_on(platform, attempt_seconds)
+        self.tenant = make_tenant(self.database)
 
     async def connect(self, handle: str, password: str, *, idempotency_key: str | None = None) -> httpx.Response:
         body = {"platform": "bluesky", "credentials": {"handle": handle, "app_password": password}}
@@ -104,18 +106,23 @@ async def running_stack(
     shim.service._waited_for = Patience(ATTEMPTS, settings.interactive_task_seconds)
     database = shim.database
     keys = keys or open_key_store(settings).load_ring()
-    queue.performer = Performer(
-        Settlement(database, Opener(keys), TokenCipher(keys), lease_seconds=LEASE_SECONDS),
-        {"bluesky": platform},
-        InlineAnnouncer(broker),
-        login_limits or NoLoginLimits(),
-        attempt_seconds=settings.attempt_seconds,
-        is_stopping=lambda: False,
-        uniform=lambda low, _high: low,
-    )
+    settlement = Settlement(database, Opener(keys), TokenCipher(keys), lease_seconds=LEASE_SECONDS)
+
+    def performer_on(platform: Platform, attempt_seconds: float) -> Performer:
+        return Performer(
+            settlement,
+            {"bluesky": platform},
+            InlineAnnouncer(broker),
+            login_limits or NoLoginLimits(),
+            attempt_seconds=attempt_seconds,
+            is_stopping=lambda: False,
+            uniform=lambda low, _high: low,
+        )
+
+    queue.performer = performer_on(platform, settings.attempt_seconds)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://api.test") as client,
     ):
-        yield Stack(app, client, queue, make_tenant(database), database)
+        yield Stack(client, queue, database, make_tenant(database), performer_on)

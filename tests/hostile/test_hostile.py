@@ -1,20 +1,21 @@
 """Hosts, names and documents that mean harm, through the whole service: one table, the same questions to every row."""
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+import pytest_asyncio
 import structlog
 
 from connections.settings import Environment, Settings
 from connections.vault import generate_keys, open_key_store
+from tests.factories import FakePlatform
 from tests.hostile import rows_what, rows_where, rows_who
 from tests.hostile.case import Case, Group
 from tests.hostile.honest import ACCESS_SIGNATURE, PASSWORD, REFRESH_TOKEN
 from tests.hostile.run import Run, outcome
-from tests.hostile.stack import ATTEMPTS, running_stack
+from tests.hostile.stack import ATTEMPTS, Stack, running_stack
 
 ROWS = (*rows_who.ROWS, *rows_where.ROWS, *rows_what.ROWS)
 
@@ -53,33 +54,38 @@ def _dns_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.platforms.bluesky.handles.HEAD_START_SECONDS", TASK_SECONDS)
 
 
-@pytest.fixture(scope="session")
-def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("keys") / "keys.json"
-    generate_keys(open_key_store(Settings(keys_file=path)), Environment.PRODUCTION)
-    return path
-
-
-@pytest.fixture
-def settings(case: Case, keys_file: Path, sqlite_url: str) -> Settings:
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: bytes) -> Settings:
     """Production: no origin is exempt from the guard but the operator's two."""
-    return Settings(
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "connector.db").write_bytes(migrated_sqlite)
+    settings = Settings(
         env=Environment.PRODUCTION,
-        keys_file=keys_file,
-        database_url=sqlite_url,
+        keys_file=folder / "keys.json",
+        database_url=f"sqlite:///{folder / 'connector.db'}",
         redis_url="redis://127.0.0.1:1/0",
-        attempt_seconds=case.attempt_seconds,
         interactive_task_seconds=TASK_SECONDS,
         worker_threads=4,
     )
+    generate_keys(open_key_store(settings), settings.env)
+    return settings
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(settings: Settings) -> AsyncIterator[Stack]:
+    """One for all rows: each brings its own internet, its own adapter and a workspace of its own."""
+    async with running_stack(settings, FakePlatform([])) as stack:
+        yield stack
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("case", ROWS, ids=lambda case: f"{case.group}: {case.name}")
-async def test_hostile(case: Case, settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_hostile(case: Case, stack: Stack, settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
     run = Run(case, settings)
+    stack.turn_to(run.platform, attempt_seconds=case.attempt_seconds)
     try:
-        async with running_stack(settings, run.platform) as stack:
-            answer = await run.connect(stack)
+        answer = await run.connect(stack)
+        stack.queue.join()
     finally:
         run.close()
 
