@@ -30,7 +30,7 @@ class Outcome(WireModel):
         return cls(error=TaskExpired().describe(policy))
 
     def to_row(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude_none=True)
+        return self.model_dump(mode="json")
 
     @classmethod
     def from_row(cls, outcome: dict[str, Any] | None) -> Self:

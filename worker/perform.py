@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -23,6 +24,10 @@ log = structlog.get_logger()
 SHORT_WAIT_SECONDS = 2.0
 
 _END_SESSION_SECONDS = 5.0
+
+# Between tries to settle; and the end of the lease is not waited for to the last moment.
+_DATABASE_PAUSE_SECONDS = 1.0
+_LEASE_MARGIN_SECONDS = 2.0
 
 
 class Performer:
@@ -97,7 +102,7 @@ class Performer:
                 credentials, deadline=started + self._attempt_seconds, refuse_if_connected=before_login
             )
         try:
-            is_kept = self._settlement.succeed(task, verified)
+            is_kept = self._insist(partial(self._settlement.succeed, task, verified), started)
         except ServiceUnavailable:
             # It may have been stored and only the confirmation lost. A session too many ends by itself; an account
             # without its session would not work.
@@ -111,6 +116,19 @@ class Performer:
         else:
             _end_session(platform, verified)
             log.warning("lease_lost", platform=task.platform, attempt=task.attempts)
+
+    def _insist(self, settle: Callable[[], bool], started: float) -> bool:
+        """Settles although the database is away for a moment, as long as the lease lasts: a login that was made is not
+        made again. Settling twice is settling once.
+        """
+        gives_up_at = started + self._settlement.lease_seconds - _LEASE_MARGIN_SECONDS
+        while True:
+            try:
+                return settle()
+            except ServiceUnavailable:
+                if time.monotonic() + _DATABASE_PAUSE_SECONDS > gives_up_at or self._is_stopping():
+                    raise
+            self._pause(_DATABASE_PAUSE_SECONDS)
 
     def _settle_error(self, task: ClaimedTask, error: ConnectorError, started: float) -> float | None:
         history = History(
@@ -135,10 +153,10 @@ class Performer:
         match decision:
             case Again(delay):
                 outcome = Outcome.of_error(body)
-                is_ours = self._settlement.postpone(task, outcome, delay, uses_attempt=error.uses_attempt)
-                return delay if is_ours else None
+                postpone = partial(self._settlement.postpone, task, outcome, delay, uses_attempt=error.uses_attempt)
+                return delay if self._insist(postpone, started) else None
             case Stop(retry_at=retry_at):
-                if self._settlement.fail(task, Outcome.of_error(body, retry_at)):
+                if self._insist(partial(self._settlement.fail, task, Outcome.of_error(body, retry_at)), started):
                     self._announcer.settled(task.id, task.reply_to)
                 return None
 

@@ -11,7 +11,7 @@ from worker.announce import Announcer
 
 log = structlog.get_logger()
 
-_ROWS_AT_ONCE = 500
+_ROWS_AT_ONCE = 200
 
 SendTask = Callable[[str, Queue], None]
 

@@ -221,6 +221,14 @@ def finish_task(
     return connection.execute(change).rowcount == 1
 
 
+def has_succeeded(connection: Connection, task_id: str, *, fence: int) -> bool:
+    """Whether the claim with this fence has ended the task with an account."""
+    query = select(connect_tasks.c.id).where(
+        connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, connect_tasks.c.status == TaskStatus.SUCCEEDED
+    )
+    return connection.execute(query).first() is not None
+
+
 def postpone_task(
     connection: Connection,
     task_id: str,
@@ -299,11 +307,11 @@ def due_tasks(connection: Connection, *, limit: int) -> list[DueTask]:
     return [DueTask(**row._mapping) for row in connection.execute(query)]
 
 
-def mark_swept(connection: Connection, task_id: str, *, sweep_in: float) -> None:
+def mark_swept(connection: Connection, task_ids: Collection[str], *, sweep_in: float) -> None:
     """The next look is in `sweep_in` seconds, or when the task expires."""
     change = (
         update(connect_tasks)
-        .where(connect_tasks.c.id == task_id)
+        .where(connect_tasks.c.id.in_(task_ids))
         .values(
             sweep_at=case(
                 (connect_tasks.c.expires_at < from_now(sweep_in), connect_tasks.c.expires_at), else_=from_now(sweep_in)

@@ -102,12 +102,13 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     tasks.finished_tasks: lambda c: tasks.finished_tasks(c, [f"ct_{SIZE.tasks - n}" for n in range(500)]),
     tasks.claim_task: lambda c: tasks.claim_task(c, OPEN, lease=30, sweep_in=31),
     tasks.finish_task: lambda c: tasks.finish_task(c, OPEN, fence=1, status=TaskStatus.FAILED, outcome=OUTCOME),
+    tasks.has_succeeded: lambda c: tasks.has_succeeded(c, OPEN, fence=1),
     tasks.postpone_task: lambda c: tasks.postpone_task(
         c, OPEN, fence=1, attempts=1, delay=1, sweep_in=2, outcome=OUTCOME
     ),
     tasks.release_task: lambda c: tasks.release_task(c, OPEN, fence=1),
     tasks.due_tasks: lambda c: tasks.due_tasks(c, limit=100),
-    tasks.mark_swept: lambda c: tasks.mark_swept(c, OPEN, sweep_in=10),
+    tasks.mark_swept: lambda c: tasks.mark_swept(c, [OPEN], sweep_in=10),
     workspaces.insert_workspace: lambda c: workspaces.insert_workspace(c, workspace_id="ws_new", name="Acme"),
     workspaces.insert_profile: lambda c: workspaces.insert_profile(
         c, profile_id="pr_new", workspace_id="ws_1", name="Default"

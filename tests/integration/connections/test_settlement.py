@@ -1,6 +1,7 @@
 """Claiming and settling tasks, on SQLite and on Postgres: races, leases, fences."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select, update
@@ -247,3 +248,25 @@ def test_a_lost_task_is_looked_at_again_when_it_expires(
     with database.read() as connection:
         row = connection.execute(select(connect_tasks)).one()
     assert row.sweep_at == row.expires_at
+
+
+def test_an_account_without_a_proved_name_has_none(
+    settlement: Settlement, service: ConnectService, tenant: Tenant
+) -> None:
+    task_id = accept(service, tenant)
+    assert settlement.succeed(claim(settlement, task_id), replace(verified(), name=None))
+
+    account = Outcome.from_row(task_of(service, tenant, task_id).outcome).account
+    assert account is not None
+    assert account.account_name is None
+
+
+def test_succeeding_twice_is_succeeding_once(
+    settlement: Settlement, service: ConnectService, tenant: Tenant, database: Database
+) -> None:
+    task = claim(settlement, accept(service, tenant))
+
+    assert settlement.succeed(task, verified())
+    assert settlement.succeed(task, verified())
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(accounts)).scalar() == 1

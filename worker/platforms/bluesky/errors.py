@@ -27,6 +27,9 @@ from worker.platforms.bluesky.lexicon import CREATE_SESSION, DESCRIBE_REPO, RESO
 PROVIDER = "bluesky"
 DID_DOCUMENT = "DID document"
 
+# What a rate limit that does not say when it ends is given: a refused login is never repeated early, since it counts.
+RATE_LIMITED_SECONDS = 60.0
+
 ANY = None
 NAMED = "*"  # any name, but a name: the answer comes from a PDS and not from a proxy before it
 
@@ -118,7 +121,10 @@ def from_answer(call: str, answer: Response, *, hint: str | None = None) -> Plat
         is_transient=issubclass(error, TemporaryFailure),
     )
     if issubclass(error, TemporaryFailure):
-        return error(provider=provider, retry_after=retry_after(answer.headers, now=time.time()))
+        wait = retry_after(answer.headers, now=time.time())
+        if wait is None and error is UpstreamRateLimited:
+            wait = RATE_LIMITED_SECONDS
+        return error(provider=provider, retry_after=wait)
     return error(provider=provider, hint=hint if error is CredentialsRejected else None)
 
 

@@ -32,7 +32,7 @@ from worker.egress import (
     Unreachable,
     UrlRefused,
 )
-from worker.platforms.bluesky.errors import ANSWERS, DID_DOCUMENT, from_answer, from_egress
+from worker.platforms.bluesky.errors import ANSWERS, DID_DOCUMENT, RATE_LIMITED_SECONDS, from_answer, from_egress
 from worker.platforms.bluesky.lexicon import (
     CREATE_SESSION,
     DELETE_SESSION,
@@ -162,3 +162,8 @@ def test_what_a_failure_on_the_way_means(kind: type[EgressError], outcome: type[
 )
 def test_only_a_name_is_taken_from_an_error_answer(body: bytes, name: str | None) -> None:
     assert read_error_name(body) == name
+
+
+def test_a_rate_limit_that_does_not_say_when_it_ends_is_not_tried_early() -> None:
+    assert from_answer(CREATE_SESSION, refused(429, "RateLimitExceeded")).retry_after == RATE_LIMITED_SECONDS
+    assert from_answer(CREATE_SESSION, refused(503, None)).retry_after is None
