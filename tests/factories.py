@@ -16,7 +16,7 @@ from connections.repository.tasks import ClaimedTask
 from connections.service import Caller
 from connections.verified import Credentials, Session, VerifiedAccount
 from worker.login_limits import LoginLimits
-from worker.platforms.base import RefuseIfConnected
+from worker.platforms.base import BeforeLogin
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +79,14 @@ class FakePlatform:
     seen: list[Credentials] = field(default_factory=list)
     ended: list[VerifiedAccount] = field(default_factory=list)
 
-    def connect(
-        self, credentials: Credentials, *, deadline: float, refuse_if_connected: RefuseIfConnected
-    ) -> VerifiedAccount:
+    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
         self.seen.append(credentials)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BaseException):
             if self.failing_account:
-                refuse_if_connected(self.failing_account, None)
+                before_login(self.failing_account, None)
             raise answer
-        refuse_if_connected(answer.external_id, answer.name)
+        before_login(answer.external_id, answer.name)
         return answer
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:

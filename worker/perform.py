@@ -99,7 +99,7 @@ class Performer:
                 count_login(external_id)
 
             verified = platform.connect(
-                credentials, deadline=started + self._attempt_seconds, refuse_if_connected=before_login
+                credentials, deadline=started + self._attempt_seconds, before_login=before_login
             )
         try:
             is_kept = self._insist(partial(self._settlement.succeed, task, verified), started)

@@ -18,7 +18,7 @@ from cli.main import app
 from connections.errors import CredentialsRejected
 from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
-from worker.platforms.base import Platform, RefuseIfConnected, build_platforms
+from worker.platforms.base import BeforeLogin, Platform, build_platforms
 
 log = structlog.get_logger("worker.leaks")
 
@@ -81,10 +81,8 @@ class Leaky:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
 
-    def connect(
-        self, credentials: Credentials, *, deadline: float, refuse_if_connected: RefuseIfConnected
-    ) -> VerifiedAccount:
-        verified = self._platform.connect(credentials, deadline=deadline, refuse_if_connected=refuse_if_connected)
+    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
+        verified = self._platform.connect(credentials, deadline=deadline, before_login=before_login)
         return LEAKS[credentials.identifier.partition(".")[0]](credentials, verified)
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:

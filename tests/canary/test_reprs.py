@@ -37,6 +37,7 @@ HARMLESS = {
     "WorkerKeys.tokens",
 }
 
+
 def value_objects() -> Iterator[type]:
     """Every dataclass and model that the product defines."""
     for package in ("connections", "api_shim", "worker", "cli"):

@@ -12,10 +12,11 @@ from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
 
 
-class RefuseIfConnected(Protocol):
-    """Asked once the account is known and before a login is spent on it.
+class BeforeLogin(Protocol):
+    """Asked once the account is known and before a login is spent on it; again if it turns out to be another account.
 
-    Raises `AlreadyConnected` when the login can be spared. `name` is the account's verified name, if there is one.
+    Raises `AlreadyConnected` when the login can be spared and `RateLimited` when too many have failed. `name` is the
+    account's verified name, if there is one.
     """
 
     def __call__(self, external_id: str, name: str | None) -> None: ...
@@ -24,15 +25,13 @@ class RefuseIfConnected(Protocol):
 class Platform(Protocol):
     """One social platform. Implementations are used by many threads at once."""
 
-    def connect(
-        self, credentials: Credentials, *, deadline: float, refuse_if_connected: RefuseIfConnected
-    ) -> VerifiedAccount:
+    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
         """Proves that the credentials open the account and returns it with its session.
 
         `deadline` is a `time.monotonic()` instant by which this returns or raises.
 
-        Asks `refuse_if_connected` before logging in and lets its `AlreadyConnected` through. Raises another `Refusal`
-        where trying again cannot help, `TemporaryFailure` where it can. Nothing else escapes, save bugs.
+        Asks `before_login` before logging in and lets what it raises through. Raises another `Refusal` where trying
+        again cannot help, `TemporaryFailure` where it can. Nothing else escapes, save bugs.
         """
         ...
 

@@ -55,7 +55,7 @@ class Connect:
         return self.bluesky.connect(
             Credentials(identifier, password),
             deadline=time.monotonic() + seconds,
-            refuse_if_connected=self._refuse_if_connected,
+            before_login=self._refuse_if_connected,
         )
 
     def _refuse_if_connected(self, external_id: str, name: str | None) -> None:

@@ -27,7 +27,7 @@ from cli.celery_processes import run_worker
 from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
 from tests.factories import verified
-from worker.platforms.base import RefuseIfConnected
+from worker.platforms.base import BeforeLogin
 from worker.transport import LosableTransport
 from worker.watchdog import Kind
 
@@ -83,9 +83,7 @@ ACTS: Mapping[str, Callable[[], object]] = {
 class StagedPlatform:
     """Does as the handle says, then finds the account."""
 
-    def connect(
-        self, credentials: Credentials, *, deadline: float, refuse_if_connected: RefuseIfConnected
-    ) -> VerifiedAccount:
+    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
         handle = credentials.identifier
         if "well" not in STAGE["acts"]:
             ACTS[handle.partition("-")[0]]()

@@ -25,7 +25,7 @@ from tests.processes import beat_command, running
 from tests.servers import Valkey, wait_until
 from worker.announce import Announcer
 from worker.perform import Performer
-from worker.platforms.base import RefuseIfConnected
+from worker.platforms.base import BeforeLogin
 
 LEASE_SECONDS = 2.0
 # The sweep looks one second after the lease, and beat wakes it every two.
@@ -86,11 +86,9 @@ class Thief(FakePlatform):
         super().__init__([answer])
         self._take = take
 
-    def connect(
-        self, credentials: Credentials, *, deadline: float, refuse_if_connected: RefuseIfConnected
-    ) -> VerifiedAccount:
+    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
         self._take()
-        return super().connect(credentials, deadline=deadline, refuse_if_connected=refuse_if_connected)
+        return super().connect(credentials, deadline=deadline, before_login=before_login)
 
 
 @pytest.fixture(params=["gone", "frozen"])

@@ -30,7 +30,7 @@ from tests.hostile.run import Run, outcome
 from tests.hostile.stack import CONNECT, InlineQueue, Stack, running_stack
 from tests.servers import Valkey
 from worker.login_limits import LoginLimits
-from worker.platforms.base import RefuseIfConnected
+from worker.platforms.base import BeforeLogin
 from worker.redis_client import redis_client
 
 # The table of the contract, and the statuses it leaves to the protocol.
@@ -189,11 +189,9 @@ class SlowPlatform(FakePlatform):
         super().__init__([verified()])
         self.may_answer = threading.Event()
 
-    def connect(
-        self, credentials: Credentials, *, deadline: float, refuse_if_connected: RefuseIfConnected
-    ) -> VerifiedAccount:
+    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
         assert self.may_answer.wait(30)
-        return super().connect(credentials, deadline=deadline, refuse_if_connected=refuse_if_connected)
+        return super().connect(credentials, deadline=deadline, before_login=before_login)
 
 
 async def a_caller_who_waits_less_than_it_takes(bench: Bench) -> httpx.Response:

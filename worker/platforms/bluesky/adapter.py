@@ -10,7 +10,7 @@ from connections.settings import Settings, SettingsError
 from connections.verified import Credentials, VerifiedAccount
 from worker.circuit import Circuits
 from worker.egress import Egress
-from worker.platforms.base import RefuseIfConnected
+from worker.platforms.base import BeforeLogin
 from worker.platforms.bluesky.app_password import tidy
 from worker.platforms.bluesky.documents import Documents
 from worker.platforms.bluesky.errors import unreachable
@@ -37,9 +37,7 @@ class Bluesky:
         self._identities = Identities(self._handles, Documents(self._egress, settings, circuits))
         self._sessions = Sessions(self._egress, circuits)
 
-    def connect(
-        self, credentials: Credentials, *, deadline: float, refuse_if_connected: RefuseIfConnected
-    ) -> VerifiedAccount:
+    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
         identifier = parse_identifier(
             credentials.identifier, hosted_domain=self._hosted_domain, allows_test=self._allows_test
         )
@@ -52,7 +50,7 @@ class Bluesky:
                 raise self._handles.explain_not_found(identifier, deadline=deadline) or not_found from None
 
         def log_in(identity: Identity) -> VerifiedAccount:
-            refuse_if_connected(identity.did, identity.handle)
+            before_login(identity.did, identity.handle)
             session = self._sessions.open(identity, password, deadline=deadline)
             return VerifiedAccount(external_id=identity.did, name=identity.handle, host=identity.pds, session=session)
 

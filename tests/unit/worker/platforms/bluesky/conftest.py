@@ -88,7 +88,7 @@ class World:
                 raise AlreadyConnected
 
         return self.bluesky.connect(
-            Credentials(identifier, password), deadline=time.monotonic() + 5, refuse_if_connected=refuse
+            Credentials(identifier, password), deadline=time.monotonic() + 5, before_login=refuse
         )
 
     def calls(self, method: str) -> int:

@@ -47,7 +47,7 @@ def test_who_asks_learns_the_verified_name(world: World) -> None:
     world.bluesky.connect(
         Credentials(DID, APP_PASSWORD),
         deadline=time.monotonic() + 5,
-        refuse_if_connected=lambda external_id, name: asked.append((external_id, name)),
+        before_login=lambda external_id, name: asked.append((external_id, name)),
     )
     assert asked == [(DID, HANDLE)]
 
@@ -57,6 +57,6 @@ def test_a_deadline_in_the_past_costs_no_request(world: World) -> None:
         world.bluesky.connect(
             Credentials(DID, APP_PASSWORD),
             deadline=time.monotonic() - 1,
-            refuse_if_connected=lambda external_id, name: None,
+            before_login=lambda external_id, name: None,
         )
     assert world.network.requests == []
