@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,8 +17,17 @@ GRACE_SECONDS = 30.0
 @contextlib.contextmanager
 def running(command: list[str], *, environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m …` with these settings; both streams go to `log`. Terminated at the end, killed if it stays."""
+    process = start(command, environment=environment, log=log)
+    try:
+        yield process
+    finally:
+        end(process, grace=GRACE_SECONDS)
+
+
+def start(command: list[str], *, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """As `running`, for whoever ends it by other means."""
     with log.open("ab") as stream:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
@@ -25,10 +35,19 @@ def running(command: list[str], *, environment: Mapping[str, str], log: Path) ->
             stdout=stream,
             stderr=stream,
         )
+
+
+@contextlib.contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """Stops the processes as they stand; afterwards they go on as if nothing had been."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     try:
-        yield process
+        yield
     finally:
-        end(process, grace=GRACE_SECONDS)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # one that was ended in between
+                os.kill(pid, signal.SIGCONT)
 
 
 def worker_command(*options: str) -> list[str]:
