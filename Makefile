@@ -22,6 +22,7 @@ help:
 	@echo "make check    lint, types, imports and tests"
 	@echo "make fuzz     fuzz the API for longer (FUZZ_TIMES=20 as many cases, FUZZ_SEED=1 others)"
 	@echo "make bench    measure a connect beside its upstream"
+	@echo "make soak     ten minutes of random faults (ARGS=\"--minutes 60\" for an hour)"
 	@echo "make lock     write the lock files from pyproject.toml (ARGS=--upgrade for newer versions)"
 	@echo "make clean    remove caches and virtual environments; var/ stays"
 
@@ -64,6 +65,10 @@ fuzz: $(VENV)/.dev
 .PHONY: bench
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench.connect $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.dev
+	$(BIN)/python -m bench.soak $(ARGS)
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet $(ARGS)

@@ -1,4 +1,4 @@
-"""Everything a fault can strike: Valkey, Postgres, two workers, two API processes, beat, and a Bluesky.
+"""Everything a fault can strike: Valkey, a database, two workers, two API processes, beat, and a Bluesky.
 
 The second worker and the second API process reach Valkey through a proxy that can fall silent.
 """
@@ -39,19 +39,24 @@ SHIMS = ("shim-1", "shim-2")
 _people = itertools.count()
 
 # A row for each time a task is changed to be ended, or after it has: one row a task, or an outcome was not the last.
-_ENDINGS = """
-CREATE TABLE endings (task_id text, status text);
-CREATE FUNCTION note_ending() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO endings VALUES (NEW.id, NEW.status);
-    RETURN NULL;
-END $$;
-CREATE TRIGGER note_ending AFTER INSERT OR UPDATE ON connect_tasks FOR EACH ROW
-WHEN (NEW.status NOT IN ('queued', 'running', 'retrying')) EXECUTE FUNCTION note_ending();
-"""
+_HAS_ENDED = "NEW.status NOT IN ('queued', 'running', 'retrying')"
+_ENDINGS = {
+    "postgresql": (
+        "CREATE TABLE endings (task_id text)",
+        """CREATE FUNCTION note_ending() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO endings VALUES (NEW.id); RETURN NULL; END $$""",
+        f"""CREATE TRIGGER note_ending AFTER UPDATE ON connect_tasks FOR EACH ROW
+        WHEN ({_HAS_ENDED}) EXECUTE FUNCTION note_ending()""",
+    ),
+    "sqlite": (
+        "CREATE TABLE endings (task_id text)",
+        f"""CREATE TRIGGER note_ending AFTER UPDATE ON connect_tasks
+        WHEN {_HAS_ENDED} BEGIN INSERT INTO endings VALUES (NEW.id); END""",
+    ),
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fleet:
     """A running fleet. Parts are found by name: `fleet["worker-1"]`."""
 
@@ -59,7 +64,7 @@ class Fleet:
     urls: Sequence[str]  # of the API processes, in order
     valkey: Valkey
     proxy: SilentProxy
-    postgres: Postgres
+    postgres: Postgres | None
     database: Database
     sandbox: SandboxProcess
     orders: Orders
@@ -112,14 +117,16 @@ class Fleet:
         these = connect_tasks.c.id.in_(task_ids)
         wait_until(lambda: self._in_flight(these) == 0, what="tasks to end", seconds=START_SECONDS)
 
-    def until_claimed(self, task_ids: Collection[str], *, times: int) -> None:
-        """Waits until one of the tasks has been claimed so often and is being attempted."""
+    def until_claimed_again(self, task_ids: Collection[str], *, count: int) -> None:
+        """Waits until so many of the tasks are in an attempt that is not their first."""
         is_claimed = and_(
             connect_tasks.c.id.in_(task_ids),
-            connect_tasks.c.fence >= times,
+            connect_tasks.c.fence > 1,
             connect_tasks.c.status == TaskStatus.RUNNING,
         )
-        wait_until(lambda: self._in_flight(is_claimed), what="a task to be claimed again", seconds=START_SECONDS)
+        wait_until(
+            lambda: self._in_flight(is_claimed) >= count, what="tasks to be claimed again", seconds=START_SECONDS
+        )
 
     def _in_flight(self, which: ColumnElement[bool]) -> int:
         query = select(func.count()).where(which, connect_tasks.c.status.not_in(FINAL_STATUSES))
@@ -131,7 +138,7 @@ class Fleet:
         self.orders.clear()
         if not self.valkey.is_running:
             self.valkey.start()
-        if not self.postgres.pids:
+        if self.postgres and not self.postgres.pids:
             self.postgres.start()
         for part in self.parts.values():
             if not part.is_running:
@@ -148,18 +155,22 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def running_fleet(directory: Path, *, as_shipped: bool = False) -> Iterator[Fleet]:
-    """`as_shipped` starts the product by its own commands: nothing can be ordered of it, and its waits are not cut."""
+def running_fleet(directory: Path, *, on_sqlite: bool = False, as_shipped: bool = False) -> Iterator[Fleet]:
+    """On Postgres unless `on_sqlite`.
+
+    `as_shipped` starts the product by its own commands: nothing can be ordered of it, and its waits are not cut.
+    """
     folder = directory / "orders"
     folder.mkdir()
     with contextlib.ExitStack() as stack:
-        postgres = stack.enter_context(running_postgres())
-        database_url = postgres.create("fleet")
+        postgres = None if on_sqlite else stack.enter_context(running_postgres())
+        database_url = postgres.create("fleet") if postgres else f"sqlite:///{directory / 'connector.db'}"
         upgrade(database_url)
         database = Database(database_url, pool_size=2)
         stack.callback(database.close)
         with database.write() as connection:
-            connection.execute(text(_ENDINGS))
+            for statement in _ENDINGS[database.engine.dialect.name]:
+                connection.execute(text(statement))
         valkey = stack.enter_context(running_valkey(directory))
         proxy = stack.enter_context(SilentProxy(valkey.port))
         sandbox = stack.enter_context(SandboxProcess("--delay-ms", str(1000 * LOGIN_SECONDS)))

@@ -46,12 +46,11 @@ def test_worker_that_was_given_up_comes_back_with_a_failure(fleet: Fleet) -> Non
     """What it would plan for later is being done by the other worker: its plan must not send for a third."""
     with Load(fleet) as load:
         failing = fleet.sandbox.control.order(Status(status=503, method=LOGIN))
-        held = fleet.hold(Point.FAILED, "worker-1")
+        held = fleet.hold(Point.FAILED, "worker-1", threads=6)  # fewer than open its circuit
         fleet.sandbox.control.cancel(failing)
         fleet.sandbox.control.login_delay(1.5)  # so that they are in the middle of it for a while
-        fleet.until_claimed(held, times=2)
+        fleet.until_claimed_again(held, count=4)
         fleet.release(Point.FAILED, "worker-1")
-        load.until_answered(100)
         fleet.sandbox.control.login_delay(LOGIN_SECONDS)
     prove(fleet, load)
 
