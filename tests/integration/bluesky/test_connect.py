@@ -36,6 +36,7 @@ from sandbox.plc import did_document
 from sandbox.process import SandboxProcess
 from tests.integration.bluesky.conftest import Connect, Within
 from worker.platforms.bluesky.adapter import Bluesky
+from worker.platforms.bluesky.errors import RATE_LIMITED_SECONDS
 from worker.platforms.bluesky.lexicon import CREATE_SESSION, DELETE_SESSION, GET_REPO_STATUS
 
 NOBODY = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
@@ -293,7 +294,7 @@ class TestUpstreamTrouble:
         control.order(RateLimited(method=CREATE_SESSION, reset=120, remaining="2900"))
         with pytest.raises(UpstreamRateLimited) as caught:
             connect("alice.test", alice.app_password)
-        assert caught.value.retry_after is None
+        assert caught.value.retry_after == RATE_LIMITED_SECONDS
 
     @pytest.mark.parametrize("status", [307, 308])
     def test_the_password_follows_no_redirect(
