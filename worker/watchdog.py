@@ -135,9 +135,10 @@ class Watchdog:
         self._ticks += 1
 
     def close(self) -> None:
-        """Stops looking."""
+        """Stops looking, if it has begun: a worker may be told to end before Redis has ever answered."""
         self._closed.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         looked_at, ticks = time.monotonic(), -1

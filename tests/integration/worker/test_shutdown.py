@@ -6,6 +6,7 @@ import pytest
 
 from connections.contract import TaskStatus
 from tests.integration.worker.stack import Stack
+from tests.processes import running, worker_command
 from tests.servers import wait_until
 
 # Far less than the 30 seconds of a lease.
@@ -72,3 +73,15 @@ def test_a_worker_ends_while_its_redis_is_away(stack: Stack) -> None:
         assert worker.wait(20) == 0
 
     assert "leases_released" in stack.log_of()
+
+
+def test_a_worker_ends_that_has_never_reached_its_redis(stack: Stack) -> None:
+    stack.valkey.stop()
+    with running(worker_command(), environment=stack.environment, log=stack.log) as worker:
+        wait_until(lambda: "Cannot connect" in stack.log.read_text(), what="the worker to look for its Redis")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(SOON) == 0
+
+    log = stack.log.read_text()
+    assert "worker_stopped" in log
+    assert "Traceback" not in log
