@@ -32,16 +32,13 @@ class _Rotation:
         self._store = store
         self._database = database
         self._grace = grace
-        self._touched_at: datetime | None = None
 
     def run(self, *, wait: bool) -> None:
         self._begin()
         told_at = -_TELL_SECONDS
         while True:
             reencrypted = self._reencrypt()
-            retired = rotation.retire(
-                self._store, self._database, now=_now(), grace=self._grace, touched_at=self._touched_at
-            )
+            retired = rotation.retire(self._store, self._database, now=_now(), grace=self._grace)
             if retired:
                 typer.echo(f"Removed {_listed(retired)} from the ring.")
             ring = self._store.load_ring()
@@ -75,14 +72,13 @@ class _Rotation:
             return Reencrypted(0, ())
         started = time.monotonic()
         with typer.progressbar(length=expected, label="Re-encrypting accounts") as bar:
-            done = rotation.reencrypt_tokens(self._store, self._database, on_batch=bar.update)
+            done = rotation.reencrypt_tokens(self._store, self._database, clock=_now, on_batch=bar.update)
         seconds = time.monotonic() - started
-        self._touched_at = _now()
         typer.echo(f"Accounts re-encrypted: {done.accounts:,}, in {seconds:.1f} s.")
         return done
 
     def _report(self) -> list[KeyReport]:
-        return rotation.report(self._store, self._database, now=_now(), grace=self._grace, touched_at=self._touched_at)
+        return rotation.report(self._store, self._database, now=_now(), grace=self._grace)
 
 
 def _refuse_what_is_lost(reports: Sequence[KeyReport], reencrypted: Reencrypted) -> None:

@@ -20,6 +20,9 @@ GRACE = timedelta(seconds=60)
 
 BATCH_ROWS = 500
 
+# How far the ring's `exchanged_at` may be behind. Each change of the ring costs a KMS a call, and every process a look.
+_EXCHANGE_DATED_EVERY = timedelta(seconds=1)
+
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,10 +53,15 @@ class Reencrypted:
 
 
 def reencrypt_tokens(
-    store: KeyStore, database: Database, *, on_batch: Callable[[int], None] = lambda _accounts: None
+    store: KeyStore,
+    database: Database,
+    *,
+    clock: Callable[[], datetime],
+    on_batch: Callable[[int], None] = lambda _accounts: None,
 ) -> Reencrypted:
     """Brings the tokens of all accounts under the current key, in short transactions of `BATCH_ROWS` rows.
 
+    The ring says when that was last done: who has read a row before is given the grace period by every later run.
     Whoever writes a row in the meantime wins; if that was with the old key, the next run finds the row.
     """
     ring = store.load_ring()
@@ -76,6 +84,8 @@ def reencrypt_tokens(
                     changes.append((row, _under_current_key(row, cipher)))
                 except UnreadableSecret:
                     unreadable.append(row.id)
+            if changes:
+                _date_exchange(store, clock())
             with database.write() as connection:
                 key_rows.replace_tokens(connection, changes, token_key=ring.tokens[0].id)
             after = rows[-1].id
@@ -84,17 +94,11 @@ def reencrypt_tokens(
     return Reencrypted(done, tuple(unreadable))
 
 
-def retire(
-    store: KeyStore, database: Database, *, now: datetime, grace: timedelta = GRACE, touched_at: datetime | None = None
-) -> list[str]:
-    """Takes the old keys that nobody needs any more out of the ring. Returns their ids.
-
-    `touched_at` is when a row was last brought under another key, if the caller has done that: who has read the row
-    before is given the grace period too.
-    """
+def retire(store: KeyStore, database: Database, *, now: datetime, grace: timedelta = GRACE) -> list[str]:
+    """Takes the old keys that nobody needs any more out of the ring. Returns their ids."""
     with store.locked():
         ring = store.load_ring()
-        if now < _settled_at(ring, _excerpt(store), touched_at) + grace:
+        if now < _settled_at(ring, _excerpt(store)) + grace:
             return []
         with database.read() as connection:
             use = key_rows.keys_in_use(connection)
@@ -131,12 +135,10 @@ class KeyReport:
     retires_at: datetime | None = None
 
 
-def report(
-    store: KeyStore, database: Database, *, now: datetime, grace: timedelta = GRACE, touched_at: datetime | None = None
-) -> list[KeyReport]:
-    """Every key of the ring and every key that rows name, the current ones first. `touched_at` as for `retire`."""
+def report(store: KeyStore, database: Database, *, now: datetime, grace: timedelta = GRACE) -> list[KeyReport]:
+    """Every key of the ring and every key that rows name, the current ones first."""
     ring = store.load_ring()
-    retires_at = _settled_at(ring, _excerpt(store), touched_at) + grace
+    retires_at = _settled_at(ring, _excerpt(store)) + grace
     kinds = (
         ("sealing", ring.sealing, key_rows.count_sealed),
         ("tokens", ring.tokens, key_rows.count_encrypted),
@@ -171,10 +173,18 @@ def _under_current_key(row: TokenRow, cipher: TokenCipher) -> TokenRow:
     return TokenRow(row.id, exchanged("access_token", row.access_token), exchanged("refresh_token", row.refresh_token))
 
 
-def _settled_at(ring: WorkerKeys, excerpt: ShimKeys | None, touched_at: datetime | None) -> datetime:
+def _date_exchange(store: KeyStore, now: datetime) -> None:
+    """Comes before the exchange: who is killed after it dates nothing."""
+    with store.locked():
+        ring = store.load_ring()
+        if ring.exchanged_at is None or now - ring.exchanged_at >= _EXCHANGE_DATED_EVERY:
+            store.save_ring(ring.exchanging(now=now))
+
+
+def _settled_at(ring: WorkerKeys, excerpt: ShimKeys | None) -> datetime:
     """The last moment at which an old key may have been the right one to take."""
     written_at = None if excerpt is None else excerpt.written_at
-    moments = (ring.sealing[0].created_at, ring.tokens[0].created_at, written_at, touched_at)
+    moments = (ring.sealing[0].created_at, ring.tokens[0].created_at, written_at, ring.exchanged_at)
     return max((moment for moment in moments if moment is not None), default=_LONG_AGO)
 
 

@@ -73,8 +73,8 @@ class Followed(Generic[K]):
             self._is_failing = True
         else:
             self._is_failing = False
-            if keys != self._keys:
-                self._keys = keys
+            if keys.ids != self._keys.ids:  # not for its dates alone, which change each second of an exchange
                 log.info("keys_reloaded", in_use=keys.ids)
+            self._keys = keys
         # Last: who finds it recent does not wait for the look to end.
         self._looked_at = started_at

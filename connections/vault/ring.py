@@ -3,7 +3,8 @@
     {"environment": "development" | "production",
      "sealing":     [{"id", "key", "created_at"}, …]     X25519 private keys, the current one first
      "tokens":      [{"id", "key", "created_at"}, …]     AES-256 keys, the current one first
-     "fingerprint": "…"}                                 HMAC-SHA-256 key
+     "fingerprint": "…",                                 HMAC-SHA-256 key
+     "exchanged_at": "…"}                                when a row was last brought under another tokens key
 
     {"environment", "sealing": {"id", "key" (public), "created_at"}, "fingerprint", "written_at"}
 
@@ -101,10 +102,11 @@ class ShimKeys(_Keys):
 
 
 class WorkerKeys(_Keys):
-    """The whole ring."""
+    """The whole ring. `exchanged_at` is when a row was last brought under another key, if one ever was."""
 
     sealing: tuple[Key, ...] = Field(min_length=1)
     tokens: tuple[Key, ...] = Field(min_length=1)
+    exchanged_at: AwareDatetime | None = None
 
     @field_validator("sealing", "tokens")
     @classmethod
@@ -150,6 +152,10 @@ class WorkerKeys(_Keys):
                 "tokens": (self.tokens[0], *(key for key in self.tokens[1:] if key.id not in ids)),
             }
         )
+
+    def exchanging(self, *, now: datetime) -> Self:
+        """For whoever is about to bring rows under the current key."""
+        return self.model_copy(update={"exchanged_at": now})
 
     def for_shim(self, written_at: datetime | None = None) -> ShimKeys:
         current = self.sealing[0]

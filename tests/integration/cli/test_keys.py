@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
@@ -83,6 +84,22 @@ def test_a_rotation_in_three_commands(operator: Operator) -> None:
     third = operator("keys", "rotate", "--grace", "0", "--wait")
     assert third.stdout.splitlines()[-1] == "Done: s2, t2 are the only keys."
     assert operator.table() == [["sealing", "s2", "0", "current"], ["tokens", "t2", "2", "current"]]
+
+
+def test_a_second_run_gives_the_rows_of_the_first_their_grace_period(operator: Operator) -> None:
+    """The new keys are an hour old, as after a run that was killed or took that long; the rows' are not."""
+    operator.settle(operator.accept("alice"))
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    ring = operator.store.load_ring().rotated(now=an_hour_ago)
+    operator.store.save_ring(ring)
+    operator.store.save_excerpt(ring.for_shim(an_hour_ago))
+
+    assert "Accounts re-encrypted: 1" in operator("keys", "rotate").stdout
+    second = operator("keys", "rotate")
+
+    assert re.search(r"t1 stays until \d\d:\d\d:\d\dZ", second.stdout)
+    assert re.fullmatch(r"old, stays until \d\d:\d\d:\d\dZ", operator.table()[-1][-1])
+    assert operator.store.load_ring().ids == ["s2", "s1", "t2", "t1"]
 
 
 def test_no_key_is_ever_printed(operator: Operator) -> None:

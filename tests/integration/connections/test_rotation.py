@@ -88,7 +88,7 @@ class Bench:
     def rotate(self, *, now: datetime = NOW) -> list[str]:
         """One round, as `connector keys rotate` makes it. Returns what was removed from the ring."""
         rotation.begin(self.store, self.database, now=now)
-        rotation.reencrypt_tokens(self.store, self.database)
+        rotation.reencrypt_tokens(self.store, self.database, clock=lambda: now)
         return rotation.retire(self.store, self.database, now=now)
 
     @property
@@ -169,21 +169,62 @@ def test_a_late_writer_is_found_by_the_next_round(files: Bench) -> None:
     files.add_accounts(1, late)
 
     assert rotation.retire(files.store, files.database, now=LATER) == ["s1"]
-    assert files.rotate(now=LATER) == ["t1"]
+    assert files.rotate(now=LATER) == []
+    assert files.rotate(now=LATER + GRACE) == ["t1"]
     assert files.check_tokens() == 1
 
 
-def test_old_keys_outlive_the_last_row_by_the_grace_period(files: Bench) -> None:
+def test_old_keys_outlive_the_new_ones_by_the_grace_period(files: Bench) -> None:
     rotation.begin(files.store, files.database, now=NOW)
 
-    def retire(seconds: float, touched: float | None = None) -> list[str]:
-        touched_at = None if touched is None else NOW + timedelta(seconds=touched)
-        now = NOW + timedelta(seconds=seconds)
-        return rotation.retire(files.store, files.database, now=now, touched_at=touched_at)
+    assert rotation.retire(files.store, files.database, now=LATER - timedelta(seconds=1)) == []
+    assert rotation.retire(files.store, files.database, now=LATER) == ["s1", "t1"]
 
-    assert retire(GRACE.total_seconds() - 1) == []
-    assert retire(GRACE.total_seconds(), touched=1) == []
-    assert retire(GRACE.total_seconds() + 1, touched=1) == ["s1", "t1"]
+
+def test_old_keys_outlive_the_last_exchange_by_the_grace_period_whichever_run_looks(
+    files: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of many minutes is killed right after its last row. The next finds nothing to exchange."""
+    monkeypatch.setattr(rotation, "BATCH_ROWS", 2)
+    files.add_accounts(5)
+    rotation.begin(files.store, files.database, now=NOW)
+    batches = [NOW + timedelta(minutes=minutes) for minutes in (5, 10, 15)]
+    dates, gone_through = iter(batches), list[int]()
+
+    def stop_at_the_last(accounts: int) -> None:
+        gone_through.append(accounts)
+        if sum(gone_through) == 5:
+            raise Crash
+
+    with pytest.raises(Crash):
+        rotation.reencrypt_tokens(files.store, files.database, clock=lambda: next(dates), on_batch=stop_at_the_last)
+
+    before = batches[-1] + GRACE - timedelta(seconds=1)
+    assert files.rotate(now=before) == []
+    assert files.states(now=before)["t1"] == (KeyState.RETIRING, 0)
+    assert files.rotate(now=batches[-1] + GRACE) == ["s1", "t1"]
+
+
+def test_no_row_is_exchanged_before_the_ring_says_so(files: Bench) -> None:
+    files.add_accounts(1)
+    rotation.begin(files.store, files.database, now=NOW)
+    with pytest.raises(Crash):
+        rotation.reencrypt_tokens(CrashingStore(files.store, 1, after=False), files.database, clock=lambda: NOW)
+
+    assert files.states()["t1"] == (KeyState.NEEDED, 1)
+
+
+def test_the_ring_is_not_written_for_each_batch(files: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "BATCH_ROWS", 1)
+    files.add_accounts(5)
+    rotation.begin(files.store, files.database, now=NOW)
+    files.store = counting = CrashingStore(files.store, 0, after=False)
+
+    dates = (NOW + timedelta(seconds=half / 2) for half in itertools.count())
+    rotation.reencrypt_tokens(counting, files.database, clock=lambda: next(dates))
+
+    assert counting.saves == 3  # in two seconds
+    assert counting.load_ring().exchanged_at == NOW + timedelta(seconds=2)
 
 
 def test_an_excerpt_that_came_late_starts_the_grace_period_anew(files: Bench) -> None:
@@ -226,9 +267,10 @@ def test_rows_that_name_no_key_are_not_forgotten(files: Bench) -> None:
     assert files.states()[None] == (KeyState.UNNAMED, 2)
     assert rotation.retire(files.store, files.database, now=LATER) == []
 
-    assert files.rotate(now=LATER) == ["t1"]
+    files.rotate(now=LATER)
+    assert files.rotate(now=LATER + GRACE) == ["t1"]
     files.settle(task_id)
-    assert files.rotate(now=LATER) == ["s1"]
+    assert files.rotate(now=LATER + GRACE) == ["s1"]
     assert files.check_tokens() == 3
 
 
@@ -254,7 +296,7 @@ def test_tokens_that_do_not_decrypt_are_told_and_keep_their_key(files: Bench) ->
         connection.execute(damage.values(access_token=b"t1." + bytes(40)))
     rotation.begin(files.store, files.database, now=NOW)
 
-    done = rotation.reencrypt_tokens(files.store, files.database)
+    done = rotation.reencrypt_tokens(files.store, files.database, clock=lambda: NOW)
 
     assert (done.accounts, done.unreadable) == (2, (broken,))
     assert rotation.retire(files.store, files.database, now=LATER) == ["s1"]
@@ -306,7 +348,9 @@ class CrashingStore:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", [1, 2, 3], ids=["the ring", "the excerpt", "the ring without old keys"])
+@pytest.mark.parametrize(
+    "at", [1, 2, 3, 4], ids=["the ring", "the excerpt", "the date of the exchange", "the ring without old keys"]
+)
 def test_a_crash_at_any_save_is_completed_by_the_next_run(bench: Bench, at: int, after: bool) -> None:
     bench.add_accounts(3)
     task_id = bench.accept()
@@ -336,11 +380,11 @@ def test_a_crash_between_two_batches_loses_nothing(files: Bench, monkeypatch: py
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rotation.reencrypt_tokens(files.store, files.database, on_batch=stop)
+        rotation.reencrypt_tokens(files.store, files.database, clock=lambda: NOW, on_batch=stop)
     assert (files.states()["t1"], files.states()["t2"]) == ((KeyState.NEEDED, 3), (KeyState.CURRENT, 2))
     assert files.check_tokens() == 5
 
-    assert rotation.reencrypt_tokens(files.store, files.database).accounts == 3
+    assert rotation.reencrypt_tokens(files.store, files.database, clock=lambda: NOW).accounts == 3
     assert files.check_tokens() == 5
 
 
@@ -353,7 +397,7 @@ def test_a_run_that_outlives_the_next_rotation_keeps_up_with_it(files: Bench, mo
         if "t3" not in files.ids:
             files.store.save_ring(files.store.load_ring().rotated(now=NOW))
 
-    rotation.reencrypt_tokens(files.store, files.database, on_batch=overtake)
+    rotation.reencrypt_tokens(files.store, files.database, clock=lambda: NOW, on_batch=overtake)
 
     assert (files.states()["t2"][1], files.states()["t3"][1]) == (2, 2)
 
@@ -378,7 +422,7 @@ def test_who_writes_a_row_meanwhile_wins(files: Bench, monkeypatch: pytest.Monke
         replace(connection, *arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(keys, "replace_tokens", write_first)
-    rotation.reencrypt_tokens(files.store, files.database)
+    rotation.reencrypt_tokens(files.store, files.database, clock=lambda: NOW)
 
     with files.database.read() as connection:
         rows = {row.id: row for row in connection.execute(select(accounts))}
@@ -409,7 +453,8 @@ def test_rotations_at_once_while_accounts_are_connected(bench: Bench, monkeypatc
 
     assert bench.ids == ["s2", "s1", "t2", "t1"]
     assert bench.check_tokens() == 80
-    assert sorted(bench.rotate(now=LATER)) == ["s1", "t1"]
+    removed = [*bench.rotate(now=LATER), *bench.rotate(now=LATER + GRACE)]  # the second, if some wrote late
+    assert sorted(removed) == ["s1", "t1"]
     assert bench.check_tokens() == 80
 
 

@@ -63,6 +63,13 @@ def test_a_process_takes_up_a_new_ring_within_a_second(kept: Kept, followed: Fol
     assert kept.looks == 2
 
 
+def test_a_ring_that_only_got_a_new_date_is_no_news(kept: Kept, followed: Followed[WorkerKeys]) -> None:
+    kept.ring, kept.now = OLD.exchanging(now=datetime.now(UTC)), 1.0
+    with capture_logs() as logs:
+        assert followed.latest() is kept.ring
+    assert logs == []
+
+
 def test_a_secret_under_a_key_not_seen_yet_is_a_reason_to_look_at_once(
     kept: Kept, followed: Followed[WorkerKeys]
 ) -> None:
