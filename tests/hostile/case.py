@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from dns.rcode import Rcode
 
-from tests.hostile.honest import ENTRYWAY, HANDLE, PASSWORD, PDS, PLC, WEB
+from tests.hostile.honest import ENTRYWAY, HANDLE, PDS, PLC, WEB
 from tests.hostile.wire import Reply
 
 T = TypeVar("T")
@@ -105,7 +105,6 @@ class Case:
     expected: Expected
     dials: frozenset[str]
     handle: str = HANDLE
-    password: str = field(default=PASSWORD, repr=False)
     names: Mapping[str, Addresses | Turns[Addresses]] = field(default_factory=dict)
     texts: Mapping[str, Texts | Dns] = field(default_factory=dict)
     replies: Mapping[str, Reply | Turns[Reply]] = field(default_factory=dict)

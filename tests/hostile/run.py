@@ -8,7 +8,7 @@ import httpx
 
 from connections.settings import Settings
 from tests.hostile.case import Case, Expected
-from tests.hostile.honest import NAMES, REPLIES, TEXTS
+from tests.hostile.honest import NAMES, PASSWORD, REPLIES, TEXTS
 from tests.hostile.internet import Internet
 from tests.hostile.stack import Stack
 from tests.hostile.zone import Zone, ZoneResolver
@@ -33,7 +33,7 @@ class Run:
     async def connect(self, stack: Stack) -> httpx.Response:
         started = time.monotonic()
         tracemalloc.start()
-        answer = await stack.connect(self.case.handle, self.case.password)
+        answer = await stack.connect(self.case.handle, PASSWORD)
         self.peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         self.seconds = time.monotonic() - started

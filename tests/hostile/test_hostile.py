@@ -95,7 +95,7 @@ async def test_hostile(case: Case, stack: Stack, settings: Settings, capfd: pyte
     assert_dials(run)
     assert_password_stays(run)
     assert_session_is_kept_or_ended(run, is_connected=answer.status_code == 201)
-    assert_nothing_leaks(case, answer, capfd)
+    assert_nothing_leaks(answer, capfd)
 
 
 def assert_dials(run: Run) -> None:
@@ -118,7 +118,7 @@ def assert_session_is_kept_or_ended(run: Run, *, is_connected: bool) -> None:
         assert f"Bearer {REFRESH_TOKEN}" in ended
 
 
-def assert_nothing_leaks(case: Case, answer: httpx.Response, capfd: pytest.CaptureFixture[str]) -> None:
+def assert_nothing_leaks(answer: httpx.Response, capfd: pytest.CaptureFixture[str]) -> None:
     logged = "".join(capfd.readouterr())
     for canary in CANARIES:
         assert canary not in answer.text
