@@ -18,7 +18,7 @@ from connections.repository import idempotency, tasks, workspaces
 from connections.repository.idempotency import KeyedRequest
 from connections.repository.tasks import TaskRow
 from connections.settings import Settings
-from connections.vault import SealedFor, Sealer
+from connections.vault import Fingerprints, SealedFor, Sealer
 
 # Long enough for a message to reach a worker that is not overloaded; then the sweep sends another.
 FIRST_SWEEP_SECONDS = 10.0
@@ -118,15 +118,16 @@ class ConnectService:
             {"identifier": command.identifier, "password": command.password},
             SealedFor(task_id=task_id, workspace_id=caller.workspace_id),
         )
-        keyed = self._keyed(caller, command, idempotency_key)
+        fingerprints = self._sealer.fingerprints()
+        keyed = None if idempotency_key is None else _keyed(fingerprints, caller, command, idempotency_key)
         with self._database.write() as connection:
             if keyed is not None and (first := idempotency.first_use(connection, keyed)) is not None:
                 if first.fingerprint != keyed.fingerprint:
                     raise IdempotencyKeyReused
-                _join(connection, first.resource_id, patience)
+                self._join(connection, first.resource_id, wait=wait, reply_to=reply_to)
                 return Accepted(first.resource_id, first.request_id, is_new=False)
             profile_id = _resolve_profile(connection, caller.workspace_id, command.profile_id)
-            fingerprint = self._sealer.fingerprint(
+            fingerprint = fingerprints.of(
                 caller.workspace_id, profile_id, command.platform, command.identifier, command.password
             )
             is_new = tasks.insert_task(
@@ -148,7 +149,7 @@ class ConnectService:
             accepted_id = task_id if is_new else _in_flight(connection, caller.workspace_id, fingerprint)
             if accepted_id is not None:
                 if not is_new:
-                    _join(connection, accepted_id, patience)
+                    self._join(connection, accepted_id, wait=wait, reply_to=reply_to)
                 if keyed is None or idempotency.insert_use(
                     connection, keyed, resource_id=accepted_id, request_id=request_id
                 ):
@@ -165,16 +166,17 @@ class ConnectService:
             idempotency_key=idempotency_key,
         )
 
-    def _keyed(self, caller: Caller, command: ConnectCommand, key: str | None) -> KeyedRequest | None:
-        if key is None:
-            return None
-        request = (command.platform, command.profile_id or "", command.identifier, command.password)
-        return KeyedRequest(
-            workspace_id=caller.workspace_id,
-            endpoint=_ENDPOINT,
-            key_hash=self._sealer.fingerprint("idempotency key", key),
-            fingerprint=self._sealer.fingerprint("idempotent request", *request),
-        )
+    def _join(self, connection: Connection, task_id: str, *, wait: float, reply_to: str) -> None:
+        """Lets a task be tried as hard as the most patient of those who want its outcome would have it."""
+        if wait > 0:
+            tasks.extend_wait(connection, task_id, seconds=wait, reply_to=reply_to)
+        else:
+            tasks.make_patient(
+                connection,
+                task_id,
+                max_attempts=self._polled.max_attempts,
+                expires_in=self._polled.expires_in,
+            )
 
     def task(self, caller: Caller, task_id: str) -> TaskRow:
         """Raises `NotFound` for a task that does not exist or belongs to another workspace."""
@@ -196,9 +198,14 @@ class ConnectService:
             workspaces.profile_ids(connection, "", limit=1)
 
 
-def _join(connection: Connection, task_id: str, patience: Patience) -> None:
-    """Lets a task that somebody waits for be tried as hard as one that is polled, once somebody polls it too."""
-    tasks.make_patient(connection, task_id, max_attempts=patience.max_attempts, expires_in=patience.expires_in)
+def _keyed(fingerprints: Fingerprints, caller: Caller, command: ConnectCommand, key: str) -> KeyedRequest:
+    request = (command.platform, command.profile_id or "", command.identifier, command.password)
+    return KeyedRequest(
+        workspace_id=caller.workspace_id,
+        endpoint=_ENDPOINT,
+        key_hash=fingerprints.of("idempotency key", key),
+        fingerprint=fingerprints.of("idempotent request", *request),
+    )
 
 
 def _in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) -> str | None:

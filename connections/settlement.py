@@ -120,8 +120,9 @@ class Settlement:
         was connected in the meantime.
         """
         account_id = new_id("sa")
+        encrypted = self._encrypted(account_id, task, verified)  # may ask where the keys are kept: not in a transaction
         with self._database.write() as connection:
-            connected_at = accounts.insert_account(connection, self._encrypted(account_id, task, verified))
+            connected_at = accounts.insert_account(connection, encrypted)
             if connected_at is None:
                 if tasks.has_succeeded(connection, task.id, fence=task.fence):
                     return True

@@ -71,18 +71,18 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         # --- beat: only wakes the housekeeping. A tick that waited too long is dropped, the next one does its work.
-        # A minute, because beat sets the date by its clock and the worker reads it by its own.
+        # Five minutes, because beat sets the date by its clock and the worker reads it by its own.
         "beat_scheduler": "celery.beat:Scheduler",  # in memory: there is nothing worth a file
         "beat_schedule": {
             "sweep": {
                 "task": SWEEP,
                 "schedule": _SWEEP_EVERY_SECONDS,
-                "options": {"queue": Queue.CONTROL.value, "expires": 60.0},
+                "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
             },
             "prune": {
                 "task": PRUNE,
                 "schedule": _PRUNE_EVERY_SECONDS,
-                "options": {"queue": Queue.CONTROL.value, "expires": 60.0},
+                "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
             },
         },
         "timezone": "UTC",

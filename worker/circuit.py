@@ -29,6 +29,9 @@ ACCOUNTS = 3
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 30.0
 
+# What a call must have left of its deadline to count for or against a host.
+FAIR_SECONDS = 3.0
+
 # A probe that has said nothing for so long is taken for lost.
 PROBE_SECONDS = 60.0
 
@@ -38,12 +41,16 @@ _HOSTS = 4096
 
 @dataclass(slots=True)
 class _Host:
-    """A host that has failed since it last answered. `openings` in a row; while it is 0 the circuit is closed."""
+    """A host that has failed since it last answered. `openings` in a row; while it is 0 the circuit is closed.
+
+    `is_probed` while a call is under way that finds out whether the host is back.
+    """
 
     failures: int = 0
     accounts: set[str] = field(default_factory=set)
     openings: int = 0
     next_call_at: float = 0.0
+    is_probed: bool = False
 
 
 class Circuits:
@@ -56,35 +63,41 @@ class Circuits:
         self._lock = Lock()
 
     @contextmanager
-    def watch(self, host: str, account: str) -> Iterator[None]:
+    def watch(self, host: str, account: str, *, deadline: float) -> Iterator[None]:
         """Around a call to `host` on behalf of `account`. Raises `HostFailing`, without a call, while it is open.
 
         `UpstreamFailed` out of the block is a failure of the host. Any other outcome, refusals and rate limits among
-        them, is an answer.
+        them, is an answer. A call that `deadline`, an instant of the clock, leaves no fair time proves nothing and
+        finds out nothing: what came before it may have been a stranger's to draw out.
         """
-        is_probe = self._admit(host)
+        is_fair = deadline - self._clock() >= FAIR_SECONDS
+        is_probe = self._admit(host, may_probe=is_fair)
         try:
             yield
         except HostFailing:
             raise  # another host's, met on the way
         except UpstreamFailed:
-            self._failed(host, account, is_probe=is_probe)
+            if is_fair:
+                self._failed(host, account, is_probe=is_probe)
             raise
         except PlatformError:
             self._answered(host)
             raise
         self._answered(host)
 
-    def _admit(self, host: str) -> bool:
+    def _admit(self, host: str, *, may_probe: bool) -> bool:
         """Whether the call is a probe."""
         with self._lock:
             state = self._hosts.get(host)
             if state is None or not state.openings:
                 return False
             remaining = state.next_call_at - self._clock()
-            if remaining > 0:
+            if remaining > 0 and not state.is_probed:
                 raise HostFailing(retry_after=remaining)
+            if remaining > 0 or not may_probe:
+                raise HostFailing(retry_after=FIRST_PAUSE_SECONDS)  # the probe may be back any moment
             state.next_call_at = self._clock() + PROBE_SECONDS
+            state.is_probed = True
             return True
 
     def _answered(self, host: str) -> None:
@@ -108,5 +121,6 @@ class Circuits:
                 return
             pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(state.openings, 16), LONGEST_PAUSE_SECONDS)
             state.openings += 1
+            state.is_probed = False
             state.next_call_at = self._clock() + pause
         log.warning("circuit_opened", host=host, seconds=pause)

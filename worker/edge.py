@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from celery import Task
 
+from connections.errors import ServiceUnavailable
 from worker.running import RUNNING
 
 log = structlog.get_logger()
@@ -23,6 +24,8 @@ class ContainedTask(Task):
         try:
             with RUNNING.entered(str(self.request.id)):
                 super().__call__(*args, **kwargs)
+        except ServiceUnavailable:
+            log.warning("task_put_off", task=self.name, cause="database unavailable")
         except BaseException as error:
             # What ended the run may end the logging of it too: memory that has run out, a stack that is full.
             with contextlib.suppress(BaseException):

@@ -1,8 +1,8 @@
 """Keeps the service from being a machine that guesses passwords: failed logins are limited per account and workspace.
 
 Each limit is a log of the logins of its last `seconds` in Redis, a sorted set by time (a "sliding window log"). A login
-is entered before it is made and taken out again when it did not fail, so that a thousand guesses sent at once are not
-all let through because none of them has failed yet.
+is entered before it is made, so that a thousand guesses sent at once are not all let through because none of them has
+failed yet: for two minutes, unless it is taken out because it did not fail, or entered in full because it did.
 
 Emptying Redis forgets the failures. That gives a guesser one window more and an honest caller nothing to complain of;
 durable counters would cost every connect another transaction.
@@ -23,7 +23,8 @@ log = structlog.get_logger()
 
 _PREFIX = "connector:failed-logins"
 
-# Microseconds throughout: the server's clock, whole and exact as a score.
+# Microseconds throughout: the server's clock, whole and exact as a score. ARGV: the entry, count and window of each
+# limit, and for how long an entry counts whose end nobody tells.
 _ENTER = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -38,11 +39,26 @@ for i, key in ipairs(KEYS) do
   end
 end
 for i, key in ipairs(KEYS) do
-  redis.call('ZADD', key, string.format('%.0f', now), ARGV[1])
-  redis.call('PEXPIRE', key, ARGV[2 * i + 1] / 1000)
+  local window = tonumber(ARGV[2 * i + 1])
+  local leaves_in = math.min(window, tonumber(ARGV[#ARGV]))
+  redis.call('ZADD', key, string.format('%.0f', now - window + leaves_in), ARGV[1])
+  redis.call('PEXPIRE', key, window / 1000)
 end
 return {0, 0}
 """
+
+# ARGV: the entry, and the window of each limit.
+_HAS_FAILED = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+for i, key in ipairs(KEYS) do
+  redis.call('ZADD', key, string.format('%.0f', now), ARGV[1])
+  redis.call('PEXPIRE', key, ARGV[1 + i] / 1000)
+end
+"""
+
+# The longest attempt that the settings allow.
+_UNDER_WAY_SECONDS = 120
 
 
 class _Limit(NamedTuple):
@@ -57,7 +73,8 @@ class LoginLimits:
     def __init__(self, client: redis.Redis, *, per_account: Rate, per_workspace: Rate) -> None:
         """How many failed logins an account, in all workspaces together, and a workspace may have."""
         self._redis = client
-        self._script = client.register_script(_ENTER)
+        self._enter_script = client.register_script(_ENTER)
+        self._has_failed_script = client.register_script(_HAS_FAILED)
         self._per_account = per_account
         self._per_workspace = per_workspace
 
@@ -69,16 +86,17 @@ class LoginLimits:
         `Refusal` that comes out of the block counts; any other failure says nothing about the password and does not.
         """
         entry = f"{task.id}/{task.fence}"
-        entered: set[str] = set()
+        entered: set[_Limit] = set()
 
         def enter(external_id: str) -> None:
             limits = self._limits(task, external_id)
             self._enter(limits, entry)
-            entered.update(limit.key for limit in limits)
+            entered.update(limits)
 
         try:
             yield enter
         except Refusal:
+            self._has_failed(entered, entry)
             raise
         except BaseException:
             self._withdraw(entered, entry)
@@ -102,7 +120,9 @@ class LoginLimits:
     def _enter(self, limits: Sequence[_Limit], entry: str) -> None:
         sizes = [number for limit in limits for number in (limit.rate.count, limit.rate.seconds * 1_000_000)]
         try:
-            full, microseconds = self._script(keys=[limit.key for limit in limits], args=[entry, *sizes])
+            full, microseconds = self._enter_script(
+                keys=[limit.key for limit in limits], args=[entry, *sizes, _UNDER_WAY_SECONDS * 1_000_000]
+            )
         except redis.RedisError as error:
             # Logins go on: the platform limits them too, and no caller can bring this about.
             log.warning("login_not_counted", cause=type(error).__name__)
@@ -110,13 +130,22 @@ class LoginLimits:
         if full:
             raise RateLimited(limits[full - 1].message, retry_after=microseconds / 1_000_000)
 
-    def _withdraw(self, keys: Collection[str], entry: str) -> None:
-        if not keys:
+    def _has_failed(self, limits: Collection[_Limit], entry: str) -> None:
+        if not limits:
+            return
+        windows = [limit.rate.seconds * 1_000_000 for limit in limits]
+        try:
+            self._has_failed_script(keys=[limit.key for limit in limits], args=[entry, *windows])
+        except redis.RedisError as error:
+            log.warning("failed_login_not_counted", cause=type(error).__name__)
+
+    def _withdraw(self, limits: Collection[_Limit], entry: str) -> None:
+        if not limits:
             return
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
-                for key in keys:
-                    pipeline.zrem(key, entry)
+                for limit in limits:
+                    pipeline.zrem(limit.key, entry)
                 pipeline.execute()
         except redis.RedisError as error:
             log.warning("login_not_withdrawn", cause=type(error).__name__)

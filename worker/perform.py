@@ -107,7 +107,8 @@ class Performer:
             # It may have been stored and only the confirmation lost. A session too many ends by itself; an account
             # without its session would not work.
             raise
-        except ConnectorError:
+        except Exception:
+            # Refused or a bug: whatever it is, the account was not stored.
             _end_session(platform, verified)
             raise
         if is_kept:

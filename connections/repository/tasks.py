@@ -130,6 +130,21 @@ def make_patient(connection: Connection, task_id: str, *, max_attempts: int, exp
     connection.execute(change)
 
 
+def extend_wait(connection: Connection, task_id: str, *, seconds: float, reply_to: str) -> None:
+    """Notes that somebody waits for the task again, or longer than those before. Not for a task that is polled."""
+    change = (
+        update(connect_tasks)
+        .where(
+            connect_tasks.c.id == task_id,
+            IN_FLIGHT,
+            # A second more or less decides nothing, and many who come at once need not all write.
+            connect_tasks.c.caller_waits_until < from_now(seconds - 1.0),
+        )
+        .values(caller_waits_until=from_now(seconds), reply_to=reply_to)
+    )
+    connection.execute(change)
+
+
 def task_of(connection: Connection, workspace_id: str, task_id: str) -> TaskRow | None:
     query = select(*_TASK).where(connect_tasks.c.id == task_id, connect_tasks.c.workspace_id == workspace_id)
     row = connection.execute(query).first()

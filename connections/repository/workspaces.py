@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, func, insert, select, update
 
@@ -23,6 +24,29 @@ def find_workspace(connection: Connection, workspace: str) -> str | None:
     """The id of the workspace with this id or this name."""
     query = select(workspaces.c.id).where((workspaces.c.id == workspace) | (workspaces.c.name == workspace)).limit(1)
     return connection.execute(query).scalar()
+
+
+class NamedRow(NamedTuple):
+    """A workspace, or a profile of one."""
+
+    id: str
+    name: str
+    created_at: datetime
+
+
+def all_workspaces(connection: Connection) -> list[NamedRow]:
+    """In the order in which they were made, as ids are."""
+    query = select(workspaces.c.id, workspaces.c.name, workspaces.c.created_at).order_by(workspaces.c.id)
+    return [NamedRow(*row) for row in connection.execute(query)]
+
+
+def profiles_of(connection: Connection, workspace_id: str) -> list[NamedRow]:
+    query = (
+        select(profiles.c.id, profiles.c.name, profiles.c.created_at)
+        .where(profiles.c.workspace_id == workspace_id)
+        .order_by(profiles.c.id)
+    )
+    return [NamedRow(*row) for row in connection.execute(query)]
 
 
 def profile_ids(connection: Connection, workspace_id: str, *, limit: int) -> list[str]:

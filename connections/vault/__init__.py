@@ -15,7 +15,7 @@ from connections.vault.files import FileKeyStore
 from connections.vault.followed import Followed, KeySource
 from connections.vault.labels import KeyNotHeld, UnreadableSecret, key_id_of
 from connections.vault.ring import Key, KeysMissing, ShimKeys, WorkerKeys
-from connections.vault.sealing import Opener, SealedFor, Sealer
+from connections.vault.sealing import Fingerprints, Opener, SealedFor, Sealer
 from connections.vault.store import KeysExist, KeyStore, generate_keys
 from connections.vault.tokens import Cell, EncryptedSession, TokenCipher
 
@@ -23,6 +23,7 @@ __all__ = [
     "Cell",
     "EncryptedSession",
     "FileKeyStore",
+    "Fingerprints",
     "Followed",
     "Key",
     "KeyNotHeld",

@@ -40,10 +40,20 @@ class Sealer:
         public = X25519PublicKey.from_public_bytes(key.key)
         return labelled(key.id, _SUITE.encrypt(json.dumps(credentials).encode(), public, bound_to.info))
 
-    def fingerprint(self, *parts: str) -> bytes:
-        """32 bytes that tell identical requests without telling what is in them."""
-        message = json.dumps(parts).encode()
-        return hmac.new(self._keys.latest().fingerprint, message, hashlib.sha256).digest()
+    def fingerprints(self) -> "Fingerprints":
+        """Asks for the key once: what follows needs nobody, so it may be used within a transaction."""
+        return Fingerprints(self._keys.latest().fingerprint)
+
+
+class Fingerprints:
+    """Tells identical requests without telling what is in them."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def of(self, *parts: str) -> bytes:
+        """32 bytes, keyed (HMAC-SHA-256)."""
+        return hmac.new(self._key, json.dumps(parts).encode(), hashlib.sha256).digest()
 
 
 class Opener:

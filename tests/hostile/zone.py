@@ -66,5 +66,4 @@ class ZoneResolver(DnsResolver):
 
     def __init__(self, zone: Zone) -> None:
         super().__init__(("127.0.0.1:53",))
-        for client in (self._for_addresses, self._for_texts):
-            client.nameservers = [zone]
+        self._client.nameservers = [zone]

@@ -1,7 +1,7 @@
 """Names to addresses and TXT records, over dnspython: bounded by a deadline, honest about "no" against "no answer"."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -10,10 +10,10 @@ import dns.name
 import dns.nameserver
 import dns.rdatatype
 import dns.resolver
-from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 
 from worker.egress.errors import DeadlineExceeded, NameUnavailable, NoSuchName
+from worker.ttl_cache import TtlCache
 
 LOOPBACK_NAME = "localhost"
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
@@ -28,6 +28,8 @@ EXTRA_SECONDS = 1.0
 OVERSLEEP_SECONDS = 0.4
 
 CACHED_NAMES = 4096
+LONGEST_KEPT_SECONDS = 300.0
+MAX_ADDRESSES = 64
 
 
 class Resolver(Protocol):
@@ -48,37 +50,49 @@ class Resolver(Protocol):
 class DnsResolver:
     """Asks the given nameservers (`address:port`), or the system's when none is given.
 
-    Addresses are kept for the time their records allow. TXT records are not: who asks for them keeps what they mean.
+    Addresses are kept for the time their records allow, and nothing else of the answers: dnspython's own cache would
+    keep whole messages, which strangers fill. TXT records are not kept: who asks for them keeps what they mean.
     """
 
     def __init__(self, servers: Sequence[str] = ()) -> None:
         """Raises `dns.resolver.NoResolverConfiguration` when no server is given and the system names none either."""
-        self._for_addresses = _client(servers)
-        self._for_addresses.cache = dns.resolver.LRUCache(CACHED_NAMES)
-        self._for_texts = _client(servers)
+        self._client = _client(servers)
+        self._known: TtlCache[str, tuple[str, ...]] = TtlCache(CACHED_NAMES)
 
     def addresses(self, host: str, *, deadline: float) -> tuple[str, ...]:
         known = _known_without_dns(host)
         if known:
             return known
+        remembered = self._known.get(host)
+        if remembered:
+            return remembered.value
         found: list[str] = []
+        seconds = LONGEST_KEPT_SECONDS
         failure: NameUnavailable | None = None
         for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
             patience = EXTRA_SECONDS if found else LOOKUP_SECONDS
             try:
-                found += [record.to_text() for record in _query(self._for_addresses, host, kind, deadline, patience)]
+                answer = _query(self._client, host, kind, deadline, patience)
             except NameUnavailable as exc:
                 failure = exc
+                continue
+            if answer is not None:
+                found += [record.to_text() for record in answer]
+                seconds = min(seconds, float(answer.chaining_result.minimum_ttl))
         if not found:
             raise failure or NoSuchName(f"{host} has no address")
+        if len(found) > MAX_ADDRESSES:
+            raise NameUnavailable(f"{host} has more addresses than a host can need")
+        if failure is None:
+            self._known.put(host, tuple(found), seconds)
         return tuple(found)
 
     def texts(self, name: str, *, deadline: float) -> tuple[bytes, ...]:
         try:
-            records = _query(self._for_texts, name, dns.rdatatype.TXT, deadline, LOOKUP_SECONDS)
+            answer = _query(self._client, name, dns.rdatatype.TXT, deadline, LOOKUP_SECONDS)
         except NoSuchName:
             return ()
-        return tuple(b"".join(record.strings) for record in records if isinstance(record, TXT))
+        return tuple(b"".join(record.strings) for record in answer or () if isinstance(record, TXT))
 
 
 def _known_without_dns(host: str) -> tuple[str, ...]:
@@ -107,7 +121,8 @@ def _nameserver(server: str) -> dns.nameserver.Nameserver:
 
 def _query(
     client: dns.resolver.Resolver, host: str, kind: dns.rdatatype.RdataType, deadline: float, patience: float
-) -> Iterable[Rdata]:
+) -> dns.resolver.Answer | None:
+    """None when the name has no such records."""
     remaining = deadline - time.monotonic()
     if remaining <= 0:
         raise DeadlineExceeded("no time left to look up a name")
@@ -122,6 +137,6 @@ def _query(
     except dns.resolver.NXDOMAIN as exc:
         raise NoSuchName(f"{host} does not exist") from exc
     except dns.resolver.NoAnswer:
-        return ()
+        return None
     except (dns.exception.DNSException, OSError) as exc:
         raise NameUnavailable(f"the nameservers did not answer for {host}") from exc

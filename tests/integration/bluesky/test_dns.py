@@ -10,6 +10,7 @@ from sandbox.dns import Failure
 from sandbox.process import SandboxProcess
 from tests.integration.bluesky.conftest import Connect, Within
 from worker.egress import DnsResolver, NameUnavailable, NoSuchName
+from worker.egress.resolver import MAX_ADDRESSES
 
 RECORD = "_atproto.carol.sandbox.dev"
 
@@ -56,6 +57,14 @@ def test_addresses_are_asked_once_while_their_records_last(sandbox: SandboxProce
     for _ in range(2):
         assert resolver.addresses("host.sandbox.dev", deadline=time.monotonic() + 2) == ("192.0.2.1", "2001:db8::1")
     assert control.name_queries("host.sandbox.dev") == 2  # one for each kind
+
+
+def test_a_name_with_more_addresses_than_a_host_can_need_is_refused(
+    sandbox: SandboxProcess, control: ControlClient
+) -> None:
+    control.put_name("many.sandbox.dev", A=[f"192.0.2.{number}" for number in range(MAX_ADDRESSES + 1)])
+    with pytest.raises(NameUnavailable, match="more addresses"):
+        DnsResolver((sandbox.dns_address,)).addresses("many.sandbox.dev", deadline=time.monotonic() + 4)
 
 
 def test_silence_and_absence_differ(sandbox: SandboxProcess, control: ControlClient) -> None:

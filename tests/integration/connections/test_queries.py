@@ -102,6 +102,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     tasks.finished_tasks: lambda c: tasks.finished_tasks(c, [f"ct_{SIZE.tasks - n}" for n in range(500)]),
     tasks.claim_task: lambda c: tasks.claim_task(c, OPEN, lease=30, sweep_in=31),
     tasks.finish_task: lambda c: tasks.finish_task(c, OPEN, fence=1, status=TaskStatus.FAILED, outcome=OUTCOME),
+    tasks.extend_wait: lambda c: tasks.extend_wait(c, OPEN, seconds=25, reply_to="shim_1"),
     tasks.has_succeeded: lambda c: tasks.has_succeeded(c, OPEN, fence=1),
     tasks.postpone_task: lambda c: tasks.postpone_task(
         c, OPEN, fence=1, attempts=1, delay=1, sweep_in=2, outcome=OUTCOME
@@ -114,6 +115,8 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
         c, profile_id="pr_new", workspace_id="ws_1", name="Default"
     ),
     workspaces.find_workspace: lambda c: workspaces.find_workspace(c, "Acme 1"),
+    workspaces.all_workspaces: workspaces.all_workspaces,
+    workspaces.profiles_of: lambda c: workspaces.profiles_of(c, "ws_1"),
     workspaces.profile_ids: lambda c: workspaces.profile_ids(c, "ws_1", limit=2),
     workspaces.has_profile: lambda c: workspaces.has_profile(c, "ws_1", "pr_1"),
     workspaces.insert_api_key: new_api_key,
@@ -129,6 +132,8 @@ EXCEPTIONS = {
     keys.count_sealed: "a report for the operator counts all rows of a key, in its index",
     keys.count_encrypted: "a report for the operator counts all rows of a key, in its index",
     workspaces.find_workspace: "somebody typed a name; workspaces are made by hand and stay few",
+    workspaces.all_workspaces: "a list for the operator; workspaces are made by hand and stay few",
+    workspaces.profiles_of: "a list for the operator, in its index; profiles are made by hand, too",
 }
 
 Statement = tuple[str, Any]

@@ -220,3 +220,31 @@ def test_a_key_works_although_its_use_cannot_be_noted(
 def unavailable() -> Iterator[None]:
     raise ServiceUnavailable
     yield
+
+
+def waits_until(database: Database) -> datetime | None:
+    with database.read() as connection:
+        return connection.execute(select(connect_tasks.c.caller_waits_until)).scalar()
+
+
+def test_who_joins_and_waits_is_waited_for(service: ConnectService, database: Database) -> None:
+    """After a 504 the same request comes again, and a rate limit that outlasts it is told it at once."""
+    tenant = make_tenant(database)
+    accept(service, tenant, wait=1)
+    first = waits_until(database)
+    accept(service, tenant, wait=25)
+    second = waits_until(database)
+    accept(service, tenant, wait=1)
+
+    assert first is not None
+    assert second is not None
+    assert second > first
+    assert waits_until(database) == second
+
+
+def test_who_joins_a_task_that_is_polled_does_not_hurry_it(service: ConnectService, database: Database) -> None:
+    tenant = make_tenant(database)
+    accept(service, tenant, wait=0)
+    accept(service, tenant, wait=25)
+
+    assert waits_until(database) is None

@@ -150,6 +150,26 @@ def test_guesses_sent_all_at_once_are_not_let_through(client: redis.Redis) -> No
     assert answers.count(errors.RateLimited) == 13
 
 
+def test_logins_under_way_hold_others_up_for_no_longer_than_they_last(client: redis.Redis) -> None:
+    some = limits(client, per_account="1/900")
+    with some.count(task()) as enter:
+        enter(ALICE)
+        with pytest.raises(errors.RateLimited) as caught:
+            log_in(some)
+    assert caught.value.retry_after == pytest.approx(120, abs=10)
+    log_in(some)
+
+
+def test_an_attempt_that_ended_with_its_process_is_forgotten_soon(client: redis.Redis) -> None:
+    some = limits(client, per_account="1/900")
+    some.count(task()).__enter__()(ALICE)
+    with pytest.raises(errors.RateLimited) as caught:
+        log_in(some)
+
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after <= 120
+
+
 def test_entering_again_counts_once(client: redis.Redis) -> None:
     """An account that has moved is logged in to a second time in the same attempt."""
     some = limits(client, per_account="1/900")

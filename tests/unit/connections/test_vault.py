@@ -70,9 +70,10 @@ def test_another_ring_opens_nothing() -> None:
 def test_fingerprints_tell_requests_apart_and_depend_on_the_key() -> None:
     other = Sealer(WorkerKeys.generate(Environment.DEVELOPMENT).for_shim())
 
-    assert SEALER.fingerprint("a", "bc") == SEALER.fingerprint("a", "bc")
-    assert SEALER.fingerprint("a", "bc") != SEALER.fingerprint("ab", "c")
-    assert SEALER.fingerprint("a", "bc") != other.fingerprint("a", "bc")
+    ours, others = SEALER.fingerprints(), other.fingerprints()
+    assert ours.of("a", "bc") == ours.of("a", "bc")
+    assert ours.of("a", "bc") != ours.of("ab", "c")
+    assert ours.of("a", "bc") != others.of("a", "bc")
 
 
 def test_development_makes_its_keys_once(tmp_path: Path) -> None:

@@ -5,9 +5,18 @@ from contextlib import suppress
 import pytest
 
 from connections.errors import CredentialsRejected, HostFailing, UpstreamFailed, UpstreamRateLimited
-from worker.circuit import ACCOUNTS, FAILURES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PROBE_SECONDS, Circuits
+from worker.circuit import (
+    ACCOUNTS,
+    FAILURES,
+    FAIR_SECONDS,
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    PROBE_SECONDS,
+    Circuits,
+)
 
 HOST = "https://pds.test"
+IN_TIME = float("inf")
 
 
 class Clock:
@@ -28,13 +37,13 @@ def circuits(clock: Clock) -> Circuits:
 
 
 def fail(circuits: Circuits, account: str = "alice", host: str = HOST) -> None:
-    with pytest.raises(UpstreamFailed) as caught, circuits.watch(host, account):
+    with pytest.raises(UpstreamFailed) as caught, circuits.watch(host, account, deadline=IN_TIME):
         raise UpstreamFailed
     assert not isinstance(caught.value, HostFailing)
 
 
 def answer(circuits: Circuits, host: str = HOST) -> None:
-    with circuits.watch(host, "alice"):
+    with circuits.watch(host, "alice", deadline=IN_TIME):
         pass
 
 
@@ -45,7 +54,7 @@ def open_circuit(circuits: Circuits) -> None:
 
 def wait_of(circuits: Circuits) -> float | None:
     """Seconds until the host may be called; None when it may be called now. Calls nothing."""
-    with pytest.raises(HostFailing) as caught, circuits.watch(HOST, "alice"):
+    with pytest.raises(HostFailing) as caught, circuits.watch(HOST, "alice", deadline=IN_TIME):
         pytest.fail("the host was called")
     return caught.value.retry_after
 
@@ -74,7 +83,7 @@ def test_a_refusal_is_an_answer_and_starts_the_count_anew(circuits: Circuits, ou
     for _ in range(10):
         for number in range(FAILURES - 1):
             fail(circuits, f"account {number}")
-        with suppress(type(outcome)), circuits.watch(HOST, "alice"):
+        with suppress(type(outcome)), circuits.watch(HOST, "alice", deadline=IN_TIME):
             raise outcome
 
     answer(circuits)
@@ -83,7 +92,7 @@ def test_a_refusal_is_an_answer_and_starts_the_count_anew(circuits: Circuits, ou
 def test_a_bug_of_ours_tells_nothing_about_the_host(circuits: Circuits) -> None:
     for number in range(FAILURES - 1):
         fail(circuits, f"account {number}")
-    with pytest.raises(ZeroDivisionError), circuits.watch(HOST, "alice"):
+    with pytest.raises(ZeroDivisionError), circuits.watch(HOST, "alice", deadline=IN_TIME):
         raise ZeroDivisionError
     fail(circuits)
 
@@ -94,8 +103,8 @@ def test_after_the_pause_one_call_finds_out(circuits: Circuits, clock: Clock) ->
     open_circuit(circuits)
     clock.now += FIRST_PAUSE_SECONDS
 
-    with circuits.watch(HOST, "alice"):
-        assert wait_of(circuits) == PROBE_SECONDS  # all others wait for what it finds
+    with circuits.watch(HOST, "alice", deadline=IN_TIME):
+        assert wait_of(circuits) == FIRST_PAUSE_SECONDS  # all others wait for what it finds, which may be soon
     answer(circuits)
 
 
@@ -113,7 +122,7 @@ def test_a_probe_that_fails_doubles_the_pause_up_to_a_limit(circuits: Circuits, 
 
 
 def test_calls_that_were_under_way_do_not_lengthen_the_pause(circuits: Circuits) -> None:
-    with suppress(UpstreamFailed), circuits.watch(HOST, "alice"):
+    with suppress(UpstreamFailed), circuits.watch(HOST, "alice", deadline=IN_TIME):
         open_circuit(circuits)
         raise UpstreamFailed
 
@@ -121,7 +130,7 @@ def test_calls_that_were_under_way_do_not_lengthen_the_pause(circuits: Circuits)
 
 
 def test_a_call_that_was_under_way_and_succeeds_closes_it(circuits: Circuits) -> None:
-    with circuits.watch(HOST, "alice"):
+    with circuits.watch(HOST, "alice", deadline=IN_TIME):
         open_circuit(circuits)
 
     answer(circuits)
@@ -130,7 +139,7 @@ def test_a_call_that_was_under_way_and_succeeds_closes_it(circuits: Circuits) ->
 def test_a_probe_that_is_lost_is_replaced(circuits: Circuits, clock: Clock) -> None:
     open_circuit(circuits)
     clock.now += FIRST_PAUSE_SECONDS
-    with pytest.raises(KeyboardInterrupt), circuits.watch(HOST, "alice"):
+    with pytest.raises(KeyboardInterrupt), circuits.watch(HOST, "alice", deadline=IN_TIME):
         raise KeyboardInterrupt
     clock.now += PROBE_SECONDS
 
@@ -140,7 +149,8 @@ def test_a_probe_that_is_lost_is_replaced(circuits: Circuits, clock: Clock) -> N
 def test_another_hosts_circuit_met_on_the_way_is_no_failure_of_this_one(circuits: Circuits) -> None:
     open_circuit(circuits)
     for number in range(2 * FAILURES):
-        with suppress(HostFailing), circuits.watch("https://other.test", str(number)), circuits.watch(HOST, "alice"):
+        on_the_way = circuits.watch("https://other.test", str(number), deadline=IN_TIME)
+        with suppress(HostFailing), on_the_way, circuits.watch(HOST, "alice", deadline=IN_TIME):
             pytest.fail("the host was called")
 
     answer(circuits, "https://other.test")
@@ -151,3 +161,24 @@ def test_what_strangers_name_is_forgotten_in_time(circuits: Circuits) -> None:
         fail(circuits, host=f"https://{number}.test")
 
     assert len(circuits._hosts) < 5_000
+
+
+def fail_late(circuits: Circuits, clock: Clock, account: str) -> None:
+    with suppress(UpstreamFailed), circuits.watch(HOST, account, deadline=clock.now + FAIR_SECONDS - 0.1):
+        raise UpstreamFailed
+
+
+def test_a_call_that_others_left_no_time_proves_nothing_about_the_host(circuits: Circuits, clock: Clock) -> None:
+    for number in range(5 * FAILURES):
+        fail_late(circuits, clock, f"account {number}")
+
+    answer(circuits)
+
+
+def test_a_call_that_others_left_no_time_is_no_probe(circuits: Circuits, clock: Clock) -> None:
+    open_circuit(circuits)
+    clock.now += FIRST_PAUSE_SECONDS
+    with pytest.raises(HostFailing), circuits.watch(HOST, "alice", deadline=clock.now + FAIR_SECONDS - 0.1):
+        pytest.fail("the host was called")
+
+    answer(circuits)

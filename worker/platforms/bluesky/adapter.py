@@ -32,10 +32,11 @@ class Bluesky:
         self._egress = egress or _egress(settings)
         # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
         self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="handle-dns")
-        circuits = Circuits()
-        self._handles = Handles(self._egress, settings, self._executor, circuits)
-        self._identities = Identities(self._handles, Documents(self._egress, settings, circuits))
-        self._sessions = Sessions(self._egress, circuits)
+        # Apart from each other: a stranger's document can name any host as its PDS, the directory too.
+        look_ups, logins = Circuits(), Circuits()
+        self._handles = Handles(self._egress, settings, self._executor, look_ups)
+        self._identities = Identities(self._handles, Documents(self._egress, settings, look_ups))
+        self._sessions = Sessions(self._egress, logins)
 
     def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
         identifier = parse_identifier(

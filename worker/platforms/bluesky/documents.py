@@ -12,10 +12,11 @@ from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.errors import DID_DOCUMENT, from_answer, unreachable
 from worker.platforms.bluesky.identifier import Did, Handle, is_handle, web_host
 from worker.platforms.bluesky.lexicon import Document, Malformed, read_document
-from worker.platforms.bluesky.ttl_cache import ANY_TIME, TtlCache
+from worker.ttl_cache import ANY_TIME, TtlCache
 
-# Seconds. Short, because a document changes when an account moves, and a login at the old host is lost on it.
-FOUND_SECONDS = 120.0
+# Seconds. Short: long enough for the next try of the same attempt, too short for a password to follow an account that
+# has moved to where it no longer is.
+FOUND_SECONDS = 60.0
 NOT_FOUND_SECONDS = 60.0
 CACHED_DOCUMENTS = 10_000
 
@@ -23,6 +24,11 @@ DID_WEB = Policy(redirects=2, max_body=64 * 1024)
 
 # Scheme, host and optional port, nothing more; the slash that URL printers add means the same.
 _ENDPOINT = re.compile(r"(?P<origin>https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)/?", re.ASCII | re.IGNORECASE)
+
+
+# Longer than any that could be used, so that a DID which is cut off here does not become one.
+_LONGEST_DID = 512
+_LONGEST_ENDPOINT = 512
 
 
 class Documents:
@@ -64,7 +70,7 @@ class Documents:
 
     def _ask_directories(self, did: Did, deadline: float) -> Document | None:
         for directory in self._directories:
-            with self._circuits.watch(directory, did):
+            with self._circuits.watch(directory, did, deadline=deadline):
                 try:
                     document = self._ask(f"{directory}/{did}", xrpc.OPERATORS, deadline)
                 except Malformed as exc:
@@ -76,11 +82,21 @@ class Documents:
     def _ask(self, url: str, policy: Policy, deadline: float) -> Document | None:
         answer = xrpc.fetch(self._egress, url, policy, deadline=deadline)
         if answer.status == 200:
-            return read_document(answer.body)
+            return _essence(read_document(answer.body))
         error = from_answer(DID_DOCUMENT, answer)
         if isinstance(error, IdentityUnusable):
             return None
         raise error
+
+
+def _essence(document: Document) -> Document:
+    """What is needed of a document, and kept: a stranger's may be as long as an answer can be."""
+    handle = claimed_handle(document)
+    return Document(
+        id=document.id[:_LONGEST_DID],
+        also_known_as=(f"at://{handle}",) if handle else (),
+        pds_endpoint=origin_in(document),
+    )
 
 
 def claimed_handle(document: Document) -> Handle | None:
@@ -109,5 +125,6 @@ def origin_in(document: Document) -> str | None:
 
     The endpoint is whatever its owner wrote: shape is checked here, the address when the connection is made.
     """
-    endpoint = _ENDPOINT.fullmatch(document.pds_endpoint or "")
+    text = document.pds_endpoint or ""
+    endpoint = _ENDPOINT.fullmatch(text) if len(text) <= _LONGEST_ENDPOINT else None
     return endpoint["origin"].lower() if endpoint else None

@@ -7,7 +7,7 @@ from worker.platforms.bluesky.documents import Documents, check_claim, claimed_h
 from worker.platforms.bluesky.handles import Handles
 from worker.platforms.bluesky.identifier import Did, Handle
 from worker.platforms.bluesky.lexicon import Document
-from worker.platforms.bluesky.ttl_cache import ANY_TIME
+from worker.ttl_cache import ANY_TIME
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from connections.errors import HandleMismatch, IdentityUnusable, Refusal, TemporaryFailure
 from worker.platforms.bluesky.identity import Identity
-from worker.platforms.bluesky.ttl_cache import ANY_TIME
+from worker.ttl_cache import ANY_TIME
 
 T = TypeVar("T")
 

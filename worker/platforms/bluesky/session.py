@@ -71,7 +71,7 @@ class Sessions:
         fails a check or its answer makes no sense, is ended before the error is raised.
         """
         pds = Server(identity.pds)
-        with self._circuits.watch(pds.origin, identity.did):
+        with self._circuits.watch(pds.origin, identity.did, deadline=deadline):
             answer = self._log_in(pds, identity.did, password, deadline)
             try:
                 created = read_created(answer, hint=password.hint)

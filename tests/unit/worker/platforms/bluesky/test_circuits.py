@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from connections.errors import CredentialsRejected, HostFailing, UpstreamFailed
-from tests.unit.worker.platforms.bluesky.conftest import CREATE, PDS, RESOLVE, World, document
+from tests.unit.worker.platforms.bluesky.conftest import CREATE, PDS, RESOLVE, World, document, session
 from tests.unit.worker.platforms.fakes import Asked, answer, refusal
 from worker.circuit import FAILURES
 
@@ -52,6 +52,24 @@ def test_the_hosted_services_entryway(world: World) -> None:
     with pytest.raises(HostFailing):
         world.connect(handles[-1])
     assert world.calls(RESOLVE) == FAILURES
+
+
+def test_who_names_the_directory_as_their_server_closes_it_to_nobody(world: World) -> None:
+    """It answers a login like any other address that it does not know, which is no answer of a PDS."""
+
+    def directory(asked: Asked) -> bytes:
+        did = asked.url.removeprefix("/")
+        if did not in DIDS:
+            return answer(404, content=b"no such identity")
+        return answer(200, document(did, claims=(), endpoint="https://plc.directory"))
+
+    world.network.handlers["plc.directory"] = directory
+    fail_for_everyone(world, DIDS)
+    world.network.handlers["plc.directory"] = documents
+    fresh = f"did:plc:{'b' * 24}"
+    world.reply(f"POST {PDS}/xrpc/{CREATE}", answer(200, session(did=fresh)))
+
+    assert world.connect(fresh).external_id == fresh
 
 
 def test_a_pds_that_refuses_everyone_works(world: World) -> None:

@@ -1,11 +1,14 @@
+import time
+
 import pytest
 
 from connections.errors import HandleMismatch, IdentityUnusable
-from worker.platforms.bluesky.documents import check_claim, claimed_handle, pds_origin
-from worker.platforms.bluesky.identifier import Handle
+from tests.unit.worker.platforms.bluesky.conftest import DID, World, document
+from tests.unit.worker.platforms.fakes import answer
+from worker.circuit import Circuits
+from worker.platforms.bluesky.documents import Documents, check_claim, claimed_handle, pds_origin
+from worker.platforms.bluesky.identifier import Did, Handle
 from worker.platforms.bluesky.lexicon import Document, Malformed, read_document
-
-DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 
 
 def with_endpoint(endpoint: str | None) -> Document:
@@ -121,3 +124,13 @@ def test_the_pds_is_the_first_service_of_its_id_and_type(
 def test_what_is_no_document(body: bytes) -> None:
     with pytest.raises(Malformed):
         read_document(body)
+
+
+def test_nothing_of_a_document_is_kept_that_nobody_needs(world: World) -> None:
+    """Strangers' documents are remembered by the thousand."""
+    known_as = tuple(f"at://x{number}.example.com" for number in range(2_000))
+    world.reply("plc.directory", answer(200, document(claims=known_as, endpoint="https://" + "a" * 5_000)))
+    documents = Documents(world.egress, world.settings, Circuits())
+    kept = documents.fetch(Did(DID), deadline=time.monotonic() + 5)
+
+    assert kept == Document(DID, known_as[:1], None)

@@ -1,4 +1,4 @@
-from worker.platforms.bluesky.ttl_cache import TtlCache
+from worker.ttl_cache import TtlCache
 
 
 def test_forgets_by_time() -> None:
