@@ -173,6 +173,15 @@ def test_an_answered_request_gets_no_second_answer_for_its_body(server: Server) 
         assert connection.recv(65536) == b""
 
 
+def test_a_stranger_cannot_send_trailers_for_ever(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(f"POST {CONNECT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n".encode())
+        assert answer_on(connection) == 401
+
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"a:b\r\n" * 4_000_000)  # more than the buffers in between hold
+
+
 def test_a_long_body_is_no_part_of_the_head_that_follows_it(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(post(server, 200_000) + b" " * 200_000 + b"GET /healthz HTTP/1.1\r\n")

@@ -1,0 +1,97 @@
+"""How one connection speaks HTTP: uvicorn's way, within limits of what a request may take beside its body."""
+
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from api_shim.errors import error_answer
+from api_shim.request_id import HEADER
+from connections.errors import BadRequest
+from connections.ids import new_id
+
+# In a row, for heads, trailers and chunk extensions. Not counted is what came together with their beginning.
+MAX_OVERHEAD_BYTES = 64 * 1024
+
+
+class Protocol(HttpToolsProtocol):
+    """Answers malformed HTTP in the contract's shape and in its turn, and ends what goes on and on and is no body."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._overhead = 0
+        """Bytes since the last that began a request, ended a head or a request, or belonged to a body."""
+        self._is_in_body = False
+        self._answering: RequestResponseCycle | None = None
+        """The request whose turn it is; `self.cycle` is the one that is read, which may be a later one."""
+
+    def data_received(self, data: bytes) -> None:
+        self._overhead += len(data)
+        super().data_received(data)
+        if self._overhead > MAX_OVERHEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The request's headers, trailers or chunk extensions are too long.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disconnect()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._overhead = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """RFC 9110, 6.5.1: a trailer may be ignored. uvicorn would keep it among the headers."""
+        if not self._is_in_body:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._overhead = 0
+        self._is_in_body = True
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._overhead = 0
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._overhead = 0
+        self._is_in_body = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def send_400_response(self, msg: str) -> None:
+        """One answer for each request, and never in front of an earlier one's: it would be taken for that."""
+        in_progress = self._in_progress()
+        is_in_its_body = self._is_in_body and self._answering is self.cycle
+        if in_progress is not None and not is_in_its_body:
+            in_progress.keep_alive = False
+            self.pipeline.clear()
+            self.flow.pause_reading()
+            return
+        if in_progress is not None or not is_in_its_body:
+            self._write_400(msg)
+        self._disconnect()
+        self.transport.close()
+
+    def _write_400(self, msg: str) -> None:
+        request_id = new_id("req")
+        answer = error_answer(
+            BadRequest(msg).describe(), request_id, headers={HEADER: request_id, "Connection": "close"}
+        )
+        status = HTTPStatus(answer.status_code)
+        head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
+        self.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, status.phrase.encode(), head, bytes(answer.body)))
+
+    def _disconnect(self) -> None:
+        """The transport takes no more from now on. uvicorn tells that only to the last request that was read."""
+        if (in_progress := self._in_progress()) is not None:
+            in_progress.disconnected = True
+            in_progress.message_event.set()
+
+    def _in_progress(self) -> RequestResponseCycle | None:
+        is_answered = self._answering is None or self._answering.response_complete
+        return None if is_answered else self._answering
