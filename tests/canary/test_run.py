@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from connections.models import connect_tasks
+from connections.redaction import REDACTED
 from tests.canary import run as channels
 from tests.canary.cases import CASES
 from tests.canary.command_line import COMMANDS, named
@@ -80,6 +81,10 @@ def test_no_token_and_no_key_is_found_anywhere(run: Run) -> None:
 def test_every_channel_was_listened_to(run: Run, channel: str, there: bytes) -> None:
     """Silence proves nothing where nobody listened."""
     assert there in run.evidence.of(channel)
+
+
+def test_logs_are_redacted_in_one_run_and_not_in_the_other(run: Run) -> None:
+    assert (REDACTED.encode() in run.evidence.of(channels.OUTPUT)) is (run.stack.entry == "cli")
 
 
 def test_what_was_sealed_is_erased_when_its_task_ends(run: Run) -> None:
