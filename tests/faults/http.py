@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`headers` by names in lower case; `body` is the JSON object."""
+    """`headers` by names in lower case; `body` is the JSON object in `content`."""
 
     status: int
     headers: Mapping[str, str]
     body: dict[str, Any]
+    content: bytes
 
 
 class NoConnection(Exception):
@@ -46,4 +47,6 @@ def ask(
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise Dropped from error
-    return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, json.loads(content))
+    return Answer(
+        answer.status, {name.lower(): value for name, value in answer.getheaders()}, json.loads(content), content
+    )
