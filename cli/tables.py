@@ -38,7 +38,7 @@ def workspace_id_of(connection: Connection, workspace: str) -> str:
     """`workspace` is an id or a name. Raises `CommandFailed` when there is none."""
     workspace_id = workspaces.find_workspace(connection, workspace)
     if workspace_id is None:
-        raise CommandFailed(f"there is no workspace {workspace!r}; `connector workspace create` makes one")
+        raise CommandFailed(f"there is no workspace {workspace!r}; `connector workspace list` shows all there are")
     return workspace_id
 
 

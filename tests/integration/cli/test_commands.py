@@ -22,6 +22,8 @@ from tests.servers import free_port
 
 Connector = Callable[..., Result]
 
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+
 
 @pytest.fixture
 def connector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Connector:
@@ -67,8 +69,8 @@ def test_what_is_created_is_all_that_stdout_says(migrated: Connector) -> None:
     workspace = migrated("workspace", "create", "Acme")
     assert re.fullmatch(r"ws_[0-9a-z]{26}\n", workspace.stdout)
 
-    for name_or_id in ("Acme", workspace.stdout.strip()):
-        profile = migrated("profile", "create", "Brand", "--workspace", name_or_id)
+    for name, name_or_id in {"Brand": "Acme", "Other": workspace.stdout.strip()}.items():
+        profile = migrated("profile", "create", name, "--workspace", name_or_id)
         assert re.fullmatch(r"pr_[0-9a-z]{26}\n", profile.stdout)
 
         key = migrated("key", "create", "--workspace", name_or_id)
@@ -81,12 +83,44 @@ def test_a_workspace_has_a_name_of_its_own(acme: Connector) -> None:
     assert (again.exit_code, again.stderr) == (1, "connector: there is a workspace 'Acme' already\n")
 
 
-@pytest.mark.parametrize("command", [("profile", "create", "Brand"), ("key", "create"), ("key", "list")])
+def test_a_profile_has_a_name_of_its_own_in_its_workspace(acme: Connector) -> None:
+    assert acme("workspace", "create", "Other").exit_code == 0
+    for workspace in ("Acme", "Other"):
+        assert acme("profile", "create", "Brand", "--workspace", workspace).exit_code == 0
+
+    again = acme("profile", "create", "Brand", "--workspace", "Acme")
+
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert again.stderr == "connector: the workspace has a profile 'Brand' already\n"
+    assert len(acme("profile", "list", "--workspace", "Acme").stdout.splitlines()) == 1
+
+
+def test_workspaces_and_their_profiles_are_listed(migrated: Connector) -> None:
+    empty = migrated("workspace", "list")
+    assert (empty.exit_code, empty.output) == (0, "")
+    acme, other = (migrated("workspace", "create", name).stdout.strip() for name in ("Acme", "Other Ltd"))
+    brand = migrated("profile", "create", "Brand", "--workspace", acme).stdout.strip()
+    migrated("profile", "create", "Elsewhere", "--workspace", other)
+
+    workspaces = migrated("workspace", "list").stdout.splitlines()
+    profiles = migrated("profile", "list", "--workspace", "Acme").stdout.splitlines()
+
+    assert len(workspaces) == 2
+    assert {re.sub(TIME, "…", line) for line in workspaces} == {
+        f"{acme}  Acme       created …",
+        f"{other}  Other Ltd  created …",
+    }
+    assert [re.sub(TIME, "…", line) for line in profiles] == [f"{brand}  Brand  created …"]
+
+
+@pytest.mark.parametrize(
+    "command", [("profile", "create", "Brand"), ("profile", "list"), ("key", "create"), ("key", "list")]
+)
 def test_an_unknown_workspace(acme: Connector, command: tuple[str, ...]) -> None:
     result = acme(*command, "--workspace", "Nobody")
     assert (result.exit_code, result.stderr) == (
         1,
-        "connector: there is no workspace 'Nobody'; `connector workspace create` makes one\n",
+        "connector: there is no workspace 'Nobody'; `connector workspace list` shows all there are\n",
     )
 
 
@@ -117,11 +151,10 @@ def test_listing_keys_tells_their_state_and_never_the_key(acme: Connector) -> No
 
     listed = acme("key", "list", "--workspace", "Acme").stdout
 
-    time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
     lines = listed.splitlines()
-    assert re.fullmatch(rf"{prefix_of(keys['forever'])}…  forever  created {time}  never used  valid", lines[0])
-    assert re.fullmatch(rf"{prefix_of(keys['soon'])}…  soon     created {time}  never used  expires {time}", lines[1])
-    assert re.fullmatch(rf"{prefix_of(keys['gone'])}…  gone     created {time}  never used  revoked {time}", lines[2])
+    assert re.fullmatch(rf"{prefix_of(keys['forever'])}…  forever  created {TIME}  never used  valid", lines[0])
+    assert re.fullmatch(rf"{prefix_of(keys['soon'])}…  soon     created {TIME}  never used  expires {TIME}", lines[1])
+    assert re.fullmatch(rf"{prefix_of(keys['gone'])}…  gone     created {TIME}  never used  revoked {TIME}", lines[2])
     assert not any(key in listed for key in keys.values())
 
 
@@ -130,27 +163,6 @@ def test_a_duration_is_a_number_and_a_unit(acme: Connector, text: str) -> None:
     result = acme("key", "create", "--workspace", "Acme", "--expires-in", text)
     assert result.exit_code == 2
     assert "write a number and m, h or d, such as 90d" in result.stderr
-
-
-def test_a_key_ring_is_never_replaced(connector: Connector, tmp_path: Path) -> None:
-    ring, excerpt = tmp_path / "var" / "keys.json", tmp_path / "var" / "keys.shim.json"
-    made = connector("keys", "generate")
-    assert made.exit_code == 0
-    assert [line.split()[0] for line in made.stdout.splitlines()] == [str(ring), str(excerpt)]
-    assert json.loads(ring.read_text())["environment"] == "development"
-    before = ring.read_bytes()
-
-    again = connector("keys", "generate")
-
-    assert (again.exit_code, again.stderr) == (
-        1,
-        f"connector: {ring} exists; what it protects would be lost with it\n",
-    )
-    assert ring.read_bytes() == before
-
-    ring.unlink()
-    assert connector("keys", "generate").exit_code == 1  # the excerpt alone would belong to no ring
-    assert not ring.exists()
 
 
 @pytest.mark.parametrize("command", ["api", "worker", "beat"])
