@@ -26,7 +26,7 @@ def connect(
     if isinstance(result, Account):
         typer.echo("\n".join(account_lines(result)))
     else:
-        typer.echo("\n".join(error_lines(result)), err=True)
+        typer.echo("\n".join(error_lines(result.answer, result.retry_after)), err=True)
         raise typer.Exit(FAILED)
 
 

@@ -1,5 +1,7 @@
 """What the API answers, in words for a terminal."""
 
+import math
+
 from connections.contract import Account, ErrorAnswer, NextAction
 
 # Where the request is at fault, the message says what to change.
@@ -17,7 +19,8 @@ def account_lines(account: Account) -> list[str]:
     ]
 
 
-def error_lines(answer: ErrorAnswer) -> list[str]:
+def error_lines(answer: ErrorAnswer, retry_after: int | None = None) -> list[str]:
+    """`retry_after` is in seconds."""
     error = answer.error
     more = [issue.message for issue in error.issues or [] if issue.message != error.message]
     return [
@@ -26,12 +29,26 @@ def error_lines(answer: ErrorAnswer) -> list[str]:
         *_table(
             {
                 "hint": error.hint,
-                "next": _NEXT_STEPS.get(error.next_action) if error.next_action else None,
+                "next": _next_step(error.next_action, retry_after),
                 "code": error.code,
                 "request": answer.request_id,
             }
         ),
     ]
+
+
+def _next_step(action: NextAction | None, retry_after: int | None) -> str | None:
+    if action is NextAction.WAIT_AND_RETRY and retry_after is not None:
+        return f"try again in {_roughly(retry_after)}"
+    return action and _NEXT_STEPS.get(action)
+
+
+def _roughly(seconds: int) -> str:
+    """Rounded up, so that nobody comes back too early: `40 s`, `14 min`, `3 h`."""
+    for length, unit in ((3600, "h"), (60, "min")):
+        if seconds > 1.5 * length:
+            return f"{math.ceil(seconds / length)} {unit}"
+    return f"{seconds} s"
 
 
 def _table(rows: dict[str, str | None]) -> list[str]:

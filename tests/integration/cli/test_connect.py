@@ -57,6 +57,7 @@ class Service(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.answers: list[Answer] = []
+        self.retry_after: str | None = None
         self.asked: list[tuple[str, Any]] = []
 
 
@@ -77,6 +78,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         if status in {202, 504}:
             self.send_header("Location", "/v1/connect/tasks/ct_1")
+        if self.server.retry_after is not None:
+            self.send_header("Retry-After", self.server.retry_after)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
 
@@ -145,6 +148,36 @@ def test_an_error_says_what_to_do(connect: Connect, service: Service) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("retry_after", "said"),
+    [
+        ("1", "try again in 1 s"),
+        ("90", "try again in 90 s"),
+        ("91", "try again in 2 min"),
+        ("840", "try again in 14 min"),
+        ("841", "try again in 15 min"),
+        ("7300", "try again in 3 h"),
+        ("Tue, 24 Nov 2026 10:00:00 GMT", "wait a little and try again"),
+        ("-1", "wait a little and try again"),
+        ("9" * 5000, "wait a little and try again"),
+    ],
+)
+def test_how_long_to_wait(connect: Connect, service: Service, retry_after: str, said: str) -> None:
+    service.answers = [(429, {"error": RATE_LIMITED, "request_id": "req_1"})]
+    service.retry_after = retry_after
+
+    result = connect("--password-stdin")
+
+    assert f"  next     {said}" in result.stderr.splitlines()
+
+
+def test_a_wait_is_told_only_to_who_may_come_back(connect: Connect, service: Service) -> None:
+    service.answers = [(422, {"error": {**RATE_LIMITED, "next_action": "fix_request"}, "request_id": "req_1"})]
+    service.retry_after = "60"
+
+    assert "next" not in connect("--password-stdin").stderr
+
+
 @pytest.mark.parametrize("first", [TIMEOUT, (202, {})], ids=["timeout", "accepted"])
 def test_a_task_that_goes_on_is_followed_to_its_end(connect: Connect, service: Service, first: Answer) -> None:
     service.answers = [
@@ -174,14 +207,44 @@ def test_another_kind_of_server(connect: Connect, service: Service) -> None:
     assert (result.exit_code, result.stderr) == (1, f"connector: what answers at {service.url} is not this service\n")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "ftp://127.0.0.1", "http://[", "nonsense"])
-def test_no_server(connect: Connect, url: str) -> None:
-    result = connect("--password-stdin", "--url", url)
+def test_no_server(connect: Connect) -> None:
+    result = connect("--password-stdin", "--url", "http://127.0.0.1:1")
 
     assert (result.exit_code, result.stderr) == (
         1,
-        f"connector: nothing answers at {url}; start the service or set CONNECTOR_URL\n",
+        "connector: nothing answers at http://127.0.0.1:1; start the service or set CONNECTOR_URL\n",
     )
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000", "localhost:8000", "ftp://127.0.0.1", "nonsense", "http://127.0.0.1:x"]
+)
+def test_what_is_no_url(connect: Connect, url: str) -> None:
+    result = connect("--password-stdin", "--url", url)
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"connector: {url} is not a URL of the service: it must begin with http:// or https://, "
+        "such as http://127.0.0.1:8000\n"
+    )
+
+
+@pytest.mark.parametrize("key", ["up_test_k\u00e9y", "up_test_key\n", "\u201cup_test_key\u201d", "up test key"])
+def test_what_cannot_be_a_key_is_not_sent_and_not_repeated(connect: Connect, service: Service, key: str) -> None:
+    result = connect("--password-stdin", UNIPOST_API_KEY=key)
+
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "connector: UNIPOST_API_KEY has characters that no API key has; copy it again\n",
+    )
+    assert service.asked == []
+
+
+def test_bytes_that_are_no_text(connect: Connect, service: Service) -> None:
+    result = connect(CONNECTOR_APP_PASSWORD="p\udce4ssword")
+
+    assert (result.exit_code, result.stderr) == (1, "connector: handle or app password is not UTF-8\n")
+    assert service.asked == []
 
 
 def test_without_a_terminal_nobody_can_be_asked(connect: Connect, service: Service) -> None:
