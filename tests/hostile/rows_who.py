@@ -46,7 +46,7 @@ NOT_HANDLES = {
     "an empty label": "alice..com",
     "a leading hyphen": "-alice.com",
     "a trailing hyphen": "alice-.com",
-    "a trailing dot": f"{HANDLE}.",
+    "two trailing dots": f"{HANDLE}..",
     "an underscore": "alice_b.com",
     "a blank inside": "ali ce.com",
     "a top level of digits": "alice.123",
@@ -79,6 +79,8 @@ NOT_HANDLES = {
 
 SPELLED_OTHERWISE = {
     "@, blanks and capitals": f" @{HANDLE.title()} ",
+    "a trailing dot": f"{HANDLE}.",
+    "quotes": f'"{HANDLE}"',
     "direction marks": f"\u2066{HANDLE}\u2069",
     "a link to the profile": f"https://bsky.app/profile/{HANDLE}",
     "an at:// URI": f"at://{HANDLE}/app.bsky.feed.post/1",

@@ -1,8 +1,8 @@
 """From what people paste to a handle or a DID.
 
 Syntax follows the AT Protocol specifications (Handle, DID); what is forgiven beyond them is what a human reader would
-not notice: blanks, an @ in front, upper case, a link instead of a name, invisible marks that the official app copies
-along.
+not notice: blanks, an @ in front, quotes around, a dot or slash behind, upper case, a link instead of a name, invisible
+marks that the official app copies along.
 """
 
 import re
@@ -39,6 +39,8 @@ _DID_WEB = re.compile(rf"did:web:(?P<host>{_DOMAIN})")
 RESERVED_DOMAINS = frozenset({"alt", "arpa", "example", "internal", "invalid", "local", "localhost", "onion"})
 TEST_DOMAIN = "test"
 
+_QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e\u2039\u203a"
+
 _LINK = re.ASCII | re.IGNORECASE | re.DOTALL
 _PROFILE_LINK = re.compile(r"(https?://)?(www\.)?bsky\.app/profile/(?P<name>[^/?#]*).*", _LINK)
 _AT_URI = re.compile(r"at://(?P<name>[^/?#]*).*", _LINK)
@@ -54,7 +56,7 @@ def parse_identifier(pasted: str, *, hosted_domain: str, allows_test: bool) -> H
     """
     if len(pasted) > MAX_PASTED:
         raise InvalidHandle("This is too long for a handle.")
-    name = _bare(_name_in(_bare(pasted))).removeprefix("@")
+    name = _bare(_name_in(_bare(pasted))).lstrip("@")
     if not name:
         raise InvalidHandle(f"The handle is empty. {_EXAMPLE}")
     if not name.isascii():
@@ -62,6 +64,8 @@ def parse_identifier(pasted: str, *, hosted_domain: str, allows_test: bool) -> H
     name = name.lower()
     if name.startswith("did:"):
         return parse_did(name)
+    # A path that is empty, and the root's dot of a full domain name (RFC 1034, 3.1) or of a sentence that ends.
+    name = name.removesuffix("/").removesuffix(".")
     if "@" in name:
         raise InvalidHandle("This is an e-mail address, not a handle.", hint=_EXAMPLE)
     if USUAL_SHAPE.fullmatch(name):
@@ -91,7 +95,7 @@ def web_host(did: Did) -> str | None:
 
 
 def _bare(text: str) -> str:
-    return without_invisible(text).strip()
+    return without_invisible(text).strip().strip(_QUOTES).strip()
 
 
 def _name_in(text: str) -> str:

@@ -45,6 +45,18 @@ def parse(text: str, *, allows_test: bool = False) -> Handle | Did:
         "\u202aalice.bsky.social\u202c",
         "\u2068@alice.bsky.social\u2069",
         "\ufeffalice.bsky.social\u200f",
+        "@@alice.bsky.social",
+        "alice.bsky.social.",
+        "alice.bsky.social/",
+        "alice.bsky.social./",
+        "alice.",
+        "https://bsky.app/profile/alice.bsky.social.",
+        '"alice.bsky.social"',
+        " '@alice.bsky.social' ",
+        "`alice.bsky.social.`",
+        "\u201ealice.bsky.social\u201c",
+        "\u00ab\u00a0alice.bsky.social\u00a0\u00bb",
+        '"https://bsky.app/profile/alice.bsky.social"',
     ],
 )
 def test_whatever_people_paste_for_a_handle(pasted: str) -> None:
@@ -78,7 +90,14 @@ def test_dids_are_identifiers(pasted: str, did: str) -> None:
         "",
         "   ",
         "@",
-        "alice.bsky.social.",
+        "@@",
+        ".",
+        "/",
+        '""',
+        "alice.bsky.social..",
+        "alice.bsky.social//",
+        "alice.bsky.social/post",
+        "al'ice.bsky.social",
         ".alice.bsky.social",
         "alice..bsky.social",
         "-alice.bsky.social",
@@ -106,6 +125,8 @@ def test_dids_are_identifiers(pasted: str, did: str) -> None:
         "did:web:pds.example.com%3A8443",
         "did:web:pds.example.com:users:alice",
         "did:web:pds.internal",
+        "did:web:pds.example.com.",
+        "did:web:pds.example.com/",
     ],
 )
 def test_what_is_no_identifier(pasted: str) -> None:
@@ -133,7 +154,8 @@ def test_an_address_of_mail_gets_a_hint_and_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", ["abcd-efgh-2345-wxyz", "ABCD-efgh-2345-wxyz", "Tr0ub4dor&3", "correct horse battery"]
+    "secret",
+    ["abcd-efgh-2345-wxyz", "abcd-efgh-2345-wxyz.", "ABCD-efgh-2345-wxyz", "Tr0ub4dor&3", "correct horse battery"],
 )
 def test_a_password_in_the_wrong_field_is_not_repeated(secret: str) -> None:
     with pytest.raises(InvalidHandle) as caught:
