@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from cli.failures import CommandFailed
@@ -14,10 +15,16 @@ from connections.settings import Settings
 
 
 def migrate_tables(settings: Settings) -> None:
-    """Brings the tables up to date; the embedded database is created where there is none."""
+    """Brings the tables up to date; the embedded database is created where there is none.
+
+    Raises `CommandFailed` when they are a newer version's.
+    """
     if not settings.database_url:
         make_private(settings.var_dir)
-    migrate.upgrade(settings.database)
+    try:
+        migrate.upgrade(settings.database)
+    except CommandError:  # alembic finds no revision of theirs in this package
+        raise CommandFailed("the tables are a newer version's; use that version of connector") from None
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,19 @@ def test_migrating_makes_the_database_once(connector: Connector, tmp_path: Path)
         assert (result.exit_code, result.output) == (0, "The database is up to date.\n")
     assert (tmp_path / "var" / "connector.db").exists()
     assert (tmp_path / "var").stat().st_mode & 0o777 == 0o700
+
+
+def test_tables_of_a_newer_version_are_left_alone(migrated: Connector, tmp_path: Path) -> None:
+    path = tmp_path / "var" / "connector.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    result = migrated("migrate")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "connector: the tables are a newer version's; use that version of connector\n"
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
 
 
 @pytest.mark.parametrize("has_database", [False, True])
