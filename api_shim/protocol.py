@@ -1,5 +1,6 @@
-"""How one connection speaks HTTP: uvicorn's way, within limits of what a request may take beside its body."""
+"""How one connection speaks HTTP: uvicorn's way, within limits of how much and how long."""
 
+import asyncio
 from http import HTTPStatus
 from typing import Any
 
@@ -14,17 +15,32 @@ from connections.ids import new_id
 # In a row, for heads, trailers and chunk extensions. Not counted is what came together with their beginning.
 MAX_OVERHEAD_BYTES = 64 * 1024
 
+# What a client may take to begin a request, then to end its head, and between two pieces of its body. uvicorn limits
+# only the first, after an answer, and a blank line ends that.
+PATIENCE_SECONDS = 30.0
+
 
 class Protocol(HttpToolsProtocol):
-    """Answers malformed HTTP in the contract's shape and in its turn, and ends what goes on and on and is no body."""
+    """Answers malformed HTTP in the contract's shape and in its turn, and ends what goes on and on and is no body.
+
+    Who takes too long is not answered: the contract has no 408, and nobody may be there to read it.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._overhead = 0
         """Bytes since the last that began a request, ended a head or a request, or belonged to a body."""
         self._is_in_body = False
+        self._advanced_at = 0.0
+        """When the client last did something that counts, by the clock of the loop."""
+        self._timer: asyncio.TimerHandle | None = None
         self._answering: RequestResponseCycle | None = None
         """The request whose turn it is; `self.cycle` is the one that is read, which may be a later one."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._advance()
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
         self._overhead += len(data)
@@ -33,12 +49,15 @@ class Protocol(HttpToolsProtocol):
             self.send_400_response("The request's headers, trailers or chunk extensions are too long.")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._disconnect()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._overhead = 0
+        self._advance()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """RFC 9110, 6.5.1: a trailer may be ignored. uvicorn would keep it among the headers."""
@@ -49,15 +68,22 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._overhead = 0
         self._is_in_body = True
+        self._advance()
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
         self._overhead = 0
+        if not self.cycle.response_complete:  # nobody needs what comes after the answer
+            self._advance()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._overhead = 0
         self._is_in_body = False
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._advance()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
@@ -66,7 +92,7 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """One answer for each request, and never in front of an earlier one's: it would be taken for that."""
         in_progress = self._in_progress()
-        is_in_its_body = self._is_in_body and self._answering is self.cycle
+        is_in_its_body = self._is_in_its_body()
         if in_progress is not None and not is_in_its_body:
             in_progress.keep_alive = False
             self.pipeline.clear()
@@ -91,6 +117,24 @@ class Protocol(HttpToolsProtocol):
         if (in_progress := self._in_progress()) is not None:
             in_progress.disconnected = True
             in_progress.message_event.set()
+
+    def _advance(self) -> None:
+        self._advanced_at = self.loop.time()
+
+    def _watch(self) -> None:
+        """One timer per connection, not one per event: a request has many, and few take their time."""
+        is_our_turn = self.flow.read_paused or (self._in_progress() is not None and not self._is_in_its_body())
+        if is_our_turn:
+            self._advance()
+        if (left := self._advanced_at + PATIENCE_SECONDS - self.loop.time()) > 0:
+            self._timer = self.loop.call_later(left, self._watch)
+        else:
+            self._disconnect()
+            self.transport.close()
+
+    def _is_in_its_body(self) -> bool:
+        """Whether the request whose turn it is has not come completely."""
+        return self._is_in_body and self._answering is self.cycle
 
     def _in_progress(self) -> RequestResponseCycle | None:
         is_answered = self._answering is None or self._answering.response_complete

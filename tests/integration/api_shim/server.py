@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from api_shim.protocol import PATIENCE_SECONDS
 from connections.db import Database
 from connections.settings import Settings
 from connections.vault import ensure_development_keys
@@ -22,11 +23,13 @@ _WAITING = "connector_waiting_callers "
 
 PROGRAM = """
 import sys
+from api_shim import protocol
 from api_shim.server import serve
 from connections.logs import configure_logging
 from connections.settings import load_settings
 settings = load_settings()
 configure_logging(settings, "api")
+protocol.PATIENCE_SECONDS = float(sys.argv[2])
 serve(settings, "127.0.0.1", int(sys.argv[1]))
 """
 
@@ -34,11 +37,12 @@ serve(settings, "127.0.0.1", int(sys.argv[1]))
 class Server:
     """One API process, a caller, and a worker that settles on demand."""
 
-    def __init__(self, settings: Settings, valkey: Valkey, log: Path) -> None:
+    def __init__(self, settings: Settings, valkey: Valkey, log: Path, patience_seconds: float) -> None:
         ensure_development_keys(settings)
         self.settings = settings
         self.valkey = valkey
         self.log = log
+        self._patience_seconds = patience_seconds
         self.port = free_port()
         self.database = Database(settings.database)
         self.tenant: Tenant = make_tenant(self.database)
@@ -57,9 +61,8 @@ class Server:
             "CONNECTOR_LOG_LEVEL": "DEBUG",
         }
         with self.log.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(self.port)], env=environment, stdout=log, stderr=log
-            )
+            command = [sys.executable, "-c", PROGRAM, str(self.port), str(self._patience_seconds)]
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         wait_until(self._answers, what="the API to answer")
         return process
 
@@ -112,7 +115,14 @@ class Server:
 
 
 @contextmanager
-def running(valkey: Valkey, directory: Path, database: bytes, *, sync_wait_seconds: float = 25) -> Iterator[Server]:
+def running(
+    valkey: Valkey,
+    directory: Path,
+    database: bytes,
+    *,
+    sync_wait_seconds: float = 25,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Iterator[Server]:
     (directory / "connector.db").write_bytes(database)
     settings = Settings(
         var_dir=directory,
@@ -120,7 +130,7 @@ def running(valkey: Valkey, directory: Path, database: bytes, *, sync_wait_secon
         redis_url=valkey.url,
         sync_wait_seconds=sync_wait_seconds,
     )
-    server = Server(settings, valkey, directory / "api.log")
+    server = Server(settings, valkey, directory / "api.log", patience_seconds)
     try:
         yield server
     finally:

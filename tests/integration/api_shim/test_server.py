@@ -203,6 +203,16 @@ def test_who_sends_several_requests_and_hangs_up_leaves_no_trace_of_a_bug(own_se
     assert "request_crashed" not in own_server.log.read_text()
 
 
+def test_who_does_not_finish_a_request_is_not_waited_for(
+    valkey: Valkey, tmp_path: Path, migrated_sqlite: bytes
+) -> None:
+    with running(valkey, tmp_path, migrated_sqlite, patience_seconds=1) as server:
+        for beginning in (b"", b"POST / HTTP/1.1\r\nHost: x\r\n", post(server, 100) + b"{"):
+            assert server.raw(beginning) == b""
+        assert server.client.get("/healthz").is_success
+        assert "request_crashed" not in server.log.read_text()
+
+
 def test_the_server_does_not_say_what_it_is(server: Server) -> None:
     assert "server" not in server.client.get("/healthz").headers
 
