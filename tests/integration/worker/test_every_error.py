@@ -175,7 +175,8 @@ async def no_database(bench: Bench) -> httpx.Response:
 
 async def a_key_that_has_not_arrived(bench: Bench) -> httpx.Response:
     """At the worker, in all the time that the task has."""
-    settings = bench.settings(interactive_task_seconds=1.0)
+    # Less than a task waits for a key, and far more than until it is claimed.
+    settings = bench.settings(interactive_task_seconds=4.0)
     ring = open_key_store(settings).load_ring()
     older = ring.model_copy(update={"sealing": (ring.sealing[0].model_copy(update={"id": "s0"}),)})
     async with running_stack(settings, FakePlatform([verified()]), keys=older) as stack:
