@@ -1,6 +1,5 @@
 """The commands that prepare a service: tables, workspaces, profiles, keys."""
 
-import json
 import re
 import sqlite3
 import subprocess
