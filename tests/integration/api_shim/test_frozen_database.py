@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -44,14 +45,14 @@ async def _while_it_is_away(api: Api, frozen: Outage) -> None:
     frozen.begin()
     started = time.monotonic()
     calls = [asyncio.create_task(api.connect(f"h{n}.test", Prefer="respond-async")) for n in range(CALLERS)]
-    slowest_sign_of_life = 0.0
+    signs_of_life = [started]
     while not all(call.done() for call in calls):
-        asked = time.monotonic()
         assert (await api.client.get("/healthz")).status_code == 200
-        slowest_sign_of_life = max(slowest_sign_of_life, time.monotonic() - asked)
         await asyncio.sleep(0.05)
+        signs_of_life.append(time.monotonic())  # now, because what is asked in this process may not turn the loop
     assert time.monotonic() - started < TRANSACTION_SECONDS + SLACK_SECONDS
-    assert slowest_sign_of_life < 1.0
+    # A blocked loop gives none while the database is asked; a slow machine is not that slow.
+    assert max(later - earlier for earlier, later in pairwise(signs_of_life)) < TRANSACTION_SECONDS / 2
     answers = [call.result() for call in calls]
     assert {answer.status_code for answer in answers} == {503}
     assert {answer.json()["error"]["code"] for answer in answers} == {"SERVICE_UNAVAILABLE"}
