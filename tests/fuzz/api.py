@@ -20,8 +20,8 @@ from connections.migrate import upgrade
 from connections.outcome import Outcome
 from connections.repository.tasks import TaskRow
 from connections.settings import Settings
+from tests.doubles import FakeBroker, FakeQueue, StubWorker
 from tests.factories import Tenant, make_tenant, verified
-from tests.unit.api_shim.doubles import FakeBroker, FakeQueue, StubWorker
 
 # The longest that anybody waits here, whatever was preferred.
 _WAIT_SECONDS = 0.05

@@ -27,8 +27,8 @@ from schemathesis.python.asgi import shutdown_lifespans
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from connections.contract import ErrorAnswer
+from tests.doubles import FakeQueue
 from tests.fuzz.api import FAILURES, Observed, running
-from tests.unit.api_shim.doubles import FakeQueue
 
 # Positive and negative data by operation, each; the others have no parameters but the request id.
 _EXAMPLES = {"POST /v1/accounts/connect": 300, "GET /v1/connect/tasks/{task_id}": 150}

@@ -16,8 +16,8 @@ from connections.service import Patience
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Opener, TokenCipher, WorkerKeys, open_key_store
+from tests.doubles import FakeBroker
 from tests.factories import NoLoginLimits, Tenant, make_tenant
-from tests.unit.api_shim.doubles import FakeBroker
 from worker.announce import Announcer
 from worker.login_limits import LoginLimits
 from worker.perform import Performer

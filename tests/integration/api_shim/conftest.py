@@ -10,9 +10,9 @@ import pytest
 from api_shim.app import create_app
 from api_shim.bootstrap import Shim
 from connections.settings import Settings
+from tests.doubles import StubWorker
 from tests.factories import Tenant, make_tenant
 from tests.servers import Valkey, running_valkey
-from tests.unit.api_shim.doubles import StubWorker
 
 
 class Api:

@@ -15,9 +15,9 @@ from api_shim.protocol import PATIENCE_SECONDS
 from connections.db import Database
 from connections.settings import Settings
 from connections.vault import ensure_development_keys
+from tests.doubles import StubWorker
 from tests.factories import Tenant, make_tenant
 from tests.servers import Valkey, free_port, wait_until
-from tests.unit.api_shim.doubles import StubWorker
 
 _WAITING = "connector_waiting_callers "
 

@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
+from tests.doubles import until
 from tests.integration.api_shim.conftest import Api
-from tests.unit.api_shim.doubles import until
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from api_shim.app import create_app
 from api_shim.bootstrap import Shim
 from connections.db import Database
 from connections.settings import Settings
+from tests.doubles import FakeBroker, FakeQueue, StubWorker
 from tests.factories import Tenant, make_tenant
-from tests.unit.api_shim.doubles import FakeBroker, FakeQueue, StubWorker
 
 BODY: dict[str, Any] = {
     "platform": "bluesky",

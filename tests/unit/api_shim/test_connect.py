@@ -15,9 +15,9 @@ from connections.errors import ConnectorError
 from connections.outcome import Outcome
 from connections.repository.tasks import TaskRow
 from connections.service import Accepted
+from tests.doubles import until
 from tests.factories import make_tenant
 from tests.unit.api_shim.conftest import Api
-from tests.unit.api_shim.doubles import until
 from tests.unit.api_shim.shapes import error_of
 
 DOCUMENTED = {"id", "profile_id", "platform", "account_name", "status", "connection_type", "connected_at"}

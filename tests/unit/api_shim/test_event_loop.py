@@ -11,8 +11,8 @@ from api_shim.threads import Threads
 from connections.errors import ServiceUnavailable
 from connections.repository.tasks import TaskRow
 from connections.service import Accepted
+from tests.doubles import until
 from tests.unit.api_shim.conftest import Api
-from tests.unit.api_shim.doubles import until
 
 
 async def test_slow_accepts_run_side_by_side_while_the_loop_answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

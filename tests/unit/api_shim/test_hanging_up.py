@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.types import Message
 
+from tests.doubles import until
 from tests.unit.api_shim.conftest import BODY, Api
-from tests.unit.api_shim.doubles import until
 
 
 class Caller:

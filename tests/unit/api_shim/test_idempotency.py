@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from connections.errors import CredentialsRejected, HandleNotFound, UpstreamFailed
+from tests.doubles import until
 from tests.factories import make_tenant
 from tests.unit.api_shim.conftest import BODY, Api
-from tests.unit.api_shim.doubles import until
 from tests.unit.api_shim.shapes import error_of
 
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.server import ServerState
 
 from api_shim.protocol import MAX_OVERHEAD_BYTES, PATIENCE_SECONDS, Protocol
-from tests.unit.api_shim.doubles import until
+from tests.doubles import until
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 EMPTY = HEAD + b"\r\n"

@@ -8,9 +8,9 @@ import pytest
 
 from connections import errors
 from connections.errors import CredentialsRejected, UpstreamFailed
+from tests.doubles import until
 from tests.factories import make_tenant
 from tests.unit.api_shim.conftest import Api
-from tests.unit.api_shim.doubles import until
 from tests.unit.api_shim.shapes import error_of
 
 

@@ -13,7 +13,7 @@ from api_shim.waiting import Waiting
 from connections.contract import TaskStatus
 from connections.errors import ServiceUnavailable
 from connections.repository.tasks import TaskRow
-from tests.unit.api_shim.doubles import until
+from tests.doubles import until
 
 NEVER = 3600.0
 
