@@ -56,7 +56,7 @@ STATUS = {
 _ALWAYS = {401: {"WWW-Authenticate": "Bearer"}}
 
 # Seconds to ask for where nobody knows better: a quota is filled up slowly, a restart is over soon.
-_RETRY_AFTER = {429: 60.0, 503: 5.0, 504: 1.0}
+_RETRY_AFTER = {429: 60.0, 503: 5.0, 504: 5.0}
 
 _BY_STATUS: dict[int, type[ConnectorError]] = {
     404: NotFound,
@@ -77,14 +77,22 @@ def status_of(code: str) -> int:
 
 
 def error_answer(
-    body: ErrorBody, request_id: str, *, retry_after: float | None = None, headers: Mapping[str, str] | None = None
+    body: ErrorBody,
+    request_id: str,
+    *,
+    retry_after: float | None = None,
+    age: float = 0.0,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """`retry_after` is in seconds from now."""
+    """`retry_after` is in seconds from the error on, which came about `age` seconds ago.
+
+    Once they are over there is no such header: the outcome is final, and asking again does not change it.
+    """
     status = status_of(body.code)
     wait = _RETRY_AFTER.get(status) if retry_after is None else retry_after
     all_headers = {**_ALWAYS.get(status, {}), **(headers or {})}
-    if wait is not None:
-        all_headers["Retry-After"] = str(max(1, math.ceil(wait)))
+    if wait is not None and wait > age:
+        all_headers["Retry-After"] = str(math.ceil(wait - age))
     return json_answer(ErrorAnswer(error=body, request_id=request_id), status, all_headers)
 
 

@@ -32,7 +32,9 @@ SUMMARY = "Connects social accounts from credentials."
 EXAMPLE_REQUEST_ID = "req_01jd2w8v6y4m9k3c7x5z0t1b2n"
 EXAMPLE_TASK_ID = "ct_01jd2w8v6zq5r8d0f2h4j6m8p1"
 
-_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds to wait, while they last.", "schema": {"type": "integer", "minimum": 1}}
+}
 _STATUS_HEADERS = {
     401: {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string", "const": "Bearer"}}},
     405: {"Allow": {"description": "The methods of this address.", "schema": {"type": "string"}}},

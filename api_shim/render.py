@@ -79,9 +79,13 @@ def _outcome_answer(row: TaskRow, request_id: str, headers: Mapping[str, str]) -
     outcome = Outcome.from_row(row.outcome)
     if outcome.account is not None:
         return json_answer(account_answer(outcome.account, request_id), 201, headers)
-    retry_after = None if outcome.retry_at is None else _seconds_until(outcome.retry_at)
+    assert row.finished_at is not None
     return error_answer(
-        outcome.error or InternalError().describe(), request_id, retry_after=retry_after, headers=headers
+        outcome.error or InternalError().describe(),
+        request_id,
+        retry_after=None if outcome.retry_at is None else (outcome.retry_at - row.finished_at).total_seconds(),
+        age=-_seconds_until(row.finished_at),
+        headers=headers,
     )
 
 

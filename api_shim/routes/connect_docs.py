@@ -54,7 +54,8 @@ _IDEMPOTENCY_KEY = {
     "in": "header",
     "required": False,
     "description": "Names this request: sent again with the same key within 24 hours, it gets the same answer and "
-    "causes no second login. 1 to 255 visible ASCII characters; a UUID is a good choice.",
+    "causes no second login. A task that failed stays failed under its key: a new attempt needs a new key. 1 to 255 "
+    "visible ASCII characters; a UUID is a good choice.",
     "schema": {"type": "string", "pattern": KEY_PATTERN},
 }
 

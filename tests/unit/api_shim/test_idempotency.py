@@ -1,12 +1,23 @@
 """`Idempotency-Key`, from the caller's side."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
-from connections.errors import CredentialsRejected, HandleNotFound, UpstreamFailed
+from connections.errors import (
+    ConnectorError,
+    CredentialsRejected,
+    HandleNotFound,
+    TaskExpired,
+    UpstreamFailed,
+    UpstreamRateLimited,
+)
+from connections.models import connect_tasks
+from connections.outcome import Outcome
 from tests.doubles import until
 from tests.factories import make_tenant
 from tests.unit.api_shim.conftest import BODY, Api
@@ -39,6 +50,41 @@ async def test_a_failure_is_answered_again_byte_for_byte(api: Api, error: Any) -
 
     assert (first.status_code, first.content) == (again.status_code, again.content)
     assert len(api.queue.sent) == 1
+
+
+WAITS: dict[str, tuple[ConnectorError, float | None]] = {
+    "as long as the limit says": (UpstreamRateLimited(), 40),
+    "for an unknown limit": (UpstreamRateLimited(), None),
+    "for a server to recover": (UpstreamFailed(), 40),
+    "a moment": (TaskExpired(), None),
+}
+
+
+@pytest.mark.parametrize(("error", "seconds"), WAITS.values(), ids=WAITS)
+async def test_when_the_wait_is_over_nobody_is_told_to_wait(api: Api, error: ConnectorError, seconds: float) -> None:
+    retry_at = seconds and datetime.now(UTC) + timedelta(seconds=seconds)
+    outcome = Outcome.of_error(error.describe(), retry_at or None)
+    api.queue.on_send = lambda task_id: api.worker.fail(task_id, error, outcome)
+    first = await connect(api)
+    a_minute_passes(api)
+    again = await connect(api)
+
+    assert int(first.headers["retry-after"]) >= 1
+    assert "retry-after" not in again.headers
+    assert (first.status_code, first.content) == (again.status_code, again.content)
+
+
+def a_minute_passes(api: Api) -> None:
+    """For the only task."""
+    earlier = timedelta(seconds=61)
+    task = api.shim.service.finished(api.queue.sent)[0]
+    assert task.finished_at is not None
+    outcome = Outcome.from_row(task.outcome)
+    outcome = outcome.model_copy(update={"retry_at": outcome.retry_at and outcome.retry_at - earlier})
+    with api.database.write() as connection:
+        connection.execute(
+            update(connect_tasks).values(finished_at=task.finished_at - earlier, outcome=outcome.to_row())
+        )
 
 
 async def test_a_key_that_was_used_for_another_body_is_refused(api: Api) -> None:
