@@ -51,20 +51,25 @@ async def connect(
             idempotency_key=idempotency_key,
             wait=wait,
         )
-        remaining = ends_at - asyncio.get_running_loop().time()
-        if accepted.is_new:
-            row = await waiter.wait(remaining, hung_up)
-        else:
-            row = await shim.waiting.follow(accepted.task_id, remaining, hung_up)
+        row = await waiter.wait(_seconds_until(ends_at), hung_up) if accepted.is_new else None
+    if not accepted.is_new:  # in the place that has just become free, so there is room
+        row = await shim.waiting.follow(accepted.task_id, _seconds_until(ends_at), hung_up)
     return Connecting(row or await _stands(shim, caller, accepted.task_id), accepted.request_id)
 
 
 async def watch(shim: Shim, caller: Caller, task_id: str, *, wait: float, hung_up: "asyncio.Future[None]") -> TaskRow:
-    """The task as it stands once it has ended or `wait` seconds are over. Raises `NotFound` and `HungUp`."""
+    """The task as it stands once it has ended or `wait` seconds are over.
+
+    Raises `NotFound`, `ServiceUnavailable` and `HungUp`.
+    """
     row = await shim.reading.run(shim.service.task, caller, task_id)
     if row.status.is_final or wait == 0:
         return row
     return await shim.waiting.follow(task_id, wait, hung_up) or await _stands(shim, caller, task_id)
+
+
+def _seconds_until(moment: float) -> float:
+    return moment - asyncio.get_running_loop().time()
 
 
 def _accept_and_send(

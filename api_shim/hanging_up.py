@@ -16,7 +16,7 @@ class HungUp(Exception):
 
 @asynccontextmanager
 async def listening(request: Request) -> AsyncIterator["asyncio.Future[None]"]:
-    """Gives what is done once the caller has hung up. The request's body must have been read."""
+    """Gives what is done once the caller has hung up. What nobody has read of the body by then is dropped."""
     hung_up = asyncio.ensure_future(_disconnected(request))
     try:
         yield hung_up

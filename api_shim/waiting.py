@@ -66,13 +66,13 @@ class Waiting:
         return self._count
 
     @contextmanager
-    def register(self, task_id: str) -> Iterator[Waiter]:
+    def register(self, task_id: str, *, advice: str = "Nothing was stored; try again.") -> Iterator[Waiter]:
         """Listens for the task from here on, so register before its message is sent.
 
-        Raises `ServiceUnavailable` when there is no room for another caller.
+        Raises `ServiceUnavailable`, with the advice, when there is no room for another caller.
         """
         if self._count >= self._capacity:
-            raise ServiceUnavailable("Too many callers are waiting. Nothing was stored; try again.")
+            raise ServiceUnavailable(f"Too many callers are waiting. {advice}")
         waiter = Waiter(asyncio.get_running_loop())
         if self._is_released:
             waiter.outcome.set_result(None)
@@ -88,8 +88,11 @@ class Waiting:
                 self._waiters.pop(task_id, None)
 
     async def follow(self, task_id: str, seconds: float, hung_up: "asyncio.Future[None]") -> TaskRow | None:
-        """Waits for a task that was sent earlier, so its announcement may have gone by: looks at once."""
-        with self.register(task_id) as waiter:
+        """Waits for a task that was sent earlier, so its announcement may have gone by: looks at once.
+
+        Raises `ServiceUnavailable` when there is no room for another caller, and `HungUp`.
+        """
+        with self.register(task_id, advice="The task is stored and goes on; ask again, or without waiting.") as waiter:
             self.hint([task_id])
             return await waiter.wait(seconds, hung_up)
 

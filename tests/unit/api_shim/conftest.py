@@ -43,6 +43,9 @@ class Api:
     def key(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tenant.key}"}
 
+    def waiting_for(self, task_id: str) -> int:
+        return len(self.shim.waiting._waiters.get(task_id, ()))
+
     async def connect(self, prefer: str | None = None, **changes: Any) -> httpx.Response:
         headers = self.key if prefer is None else self.key | {"Prefer": prefer}
         return await self.client.post("/v1/accounts/connect", json=BODY | changes, headers=headers)

@@ -200,7 +200,8 @@ async def test_identical_requests_in_flight_share_one_task_and_one_message(api: 
     first = asyncio.create_task(api.connect())
     await sent.wait()
     others = [asyncio.create_task(api.connect()) for _ in range(3)]
-    await until(lambda: len(api.shim.waiting) == 1 + 2 * len(others))
+    await until(lambda: api.waiting_for(api.queue.sent[0]) == 1 + len(others))
+    assert len(api.shim.waiting) == 1 + len(others)
     api.worker.succeed(api.queue.sent[0])
 
     answers = await asyncio.gather(first, *others)
@@ -209,6 +210,19 @@ async def test_identical_requests_in_flight_share_one_task_and_one_message(api: 
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert len({answer.json()["request_id"] for answer in answers}) == len(answers)
+
+
+async def test_who_joins_a_task_takes_one_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.shim.waiting, "_capacity", 2)
+    first = asyncio.create_task(api.connect())
+    await until(lambda: len(api.queue.sent) == 1)
+    other = asyncio.create_task(api.connect())
+    await until(lambda: api.waiting_for(api.queue.sent[0]) == 2 or other.done())
+    refused = await api.connect()
+    api.worker.succeed(api.queue.sent[0])
+
+    assert [(await first).status_code, (await other).status_code] == [201, 201]
+    assert error_of(refused, 503)["message"] == "Too many callers are waiting. Nothing was stored; try again."
 
 
 async def test_a_joined_task_that_ended_meanwhile_is_found_without_an_announcement(

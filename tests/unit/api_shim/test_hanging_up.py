@@ -71,7 +71,7 @@ async def test_who_hangs_up_and_sends_again_waits_for_the_same_task(api: Api) ->
     caller.hang_up()
     await asking
     again = asyncio.create_task(api.connect())
-    await until(lambda: len(api.shim.waiting) > 0)
+    await until(lambda: api.waiting_for(api.queue.sent[0]) == 1)
     api.worker.succeed(api.queue.sent[0])
 
     assert (await again).status_code == 201

@@ -101,7 +101,7 @@ async def test_repetitions_in_flight_wait_for_the_first(api: Api) -> None:
     first = asyncio.create_task(connect(api))
     await until(lambda: len(api.queue.sent) == 1)
     again = asyncio.create_task(connect(api))
-    await until(lambda: len(api.shim.waiting) == 3)
+    await until(lambda: api.waiting_for(api.queue.sent[0]) == 2)
     api.worker.succeed(api.queue.sent[0])
 
     assert (await first).content == (await again).content

@@ -81,6 +81,19 @@ async def test_a_long_poll_that_ends_first_tells_how_the_task_stands_now(api: Ap
     assert (await poll).json()["data"]["status"] == "running"
 
 
+async def test_a_long_poll_without_room_does_not_say_that_nothing_was_stored(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = await accept(api)
+    monkeypatch.setattr(api.shim.waiting, "_capacity", 0)
+
+    message = error_of(await api.get(f"/v1/connect/tasks/{task_id}?wait=60"), 503)["message"]
+
+    assert "The task is stored and goes on" in message
+    assert "Nothing was stored" not in message
+    assert (await api.get(f"/v1/connect/tasks/{task_id}")).status_code == 200
+
+
 WAITS = {"61": "out_of_range", "-1": "out_of_range", "soon": "invalid_type", "": "invalid_type", "1.5": "invalid_type"}
 
 
