@@ -2,10 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from api_shim.bootstrap import Shim
+from connections.contract import TaskStatus
 from connections.errors import ServiceUnavailable
 from connections.ids import new_id
 from connections.intake import ConnectCommand
@@ -53,7 +55,7 @@ async def connect(
         )
         row = await waiter.wait(_seconds_until(ends_at), hung_up) if accepted.is_new else None
     if not accepted.is_new:  # in the place that has just become free, so there is room
-        row = await shim.waiting.follow(accepted.task_id, _seconds_until(ends_at), hung_up)
+        row = await _join(shim, caller, accepted.task_id, _seconds_until(ends_at), hung_up)
     return Connecting(row or await _stands(shim, caller, accepted.task_id), accepted.request_id)
 
 
@@ -66,6 +68,16 @@ async def watch(shim: Shim, caller: Caller, task_id: str, *, wait: float, hung_u
     if row.status.is_final or wait == 0:
         return row
     return await shim.waiting.follow(task_id, wait, hung_up) or await _stands(shim, caller, task_id)
+
+
+async def _join(
+    shim: Shim, caller: Caller, task_id: str, seconds: float, hung_up: "asyncio.Future[None]"
+) -> TaskRow | None:
+    """Waits for an earlier request's task, unless nothing will happen to it before `seconds` are over."""
+    row = await shim.reading.run(shim.service.task, caller, task_id)
+    if row.status is TaskStatus.RETRYING and row.available_at > datetime.now(UTC) + timedelta(seconds=seconds):
+        return row
+    return await shim.waiting.follow(task_id, seconds, hung_up)
 
 
 def _seconds_until(moment: float) -> float:

@@ -37,7 +37,7 @@ def connect_answer(row: TaskRow, request_id: str, preferences: Preferences) -> R
     location = {"Location": f"/v1/connect/tasks/{row.id}"}
     if preferences.accept_pending:
         return task_answer(row, request_id, status=202, headers=headers | location)
-    timeout = ConnectTimeout(details={"task_id": row.id}).describe(_retry_policy(row))
+    timeout = ConnectTimeout(hint=_last_error(row), details={"task_id": row.id}).describe(_retry_policy(row))
     return error_answer(timeout, request_id, retry_after=_poll_after(row), headers=location)
 
 
@@ -91,6 +91,12 @@ def _outcome_answer(row: TaskRow, request_id: str, headers: Mapping[str, str]) -
 
 def _task_error(error: ErrorBody) -> TaskError:
     return TaskError(**dict(error), http_status=status_of(error.code))
+
+
+def _last_error(row: TaskRow) -> str | None:
+    """Why the task has not ended yet, as far as an attempt has found out."""
+    error = Outcome.from_row(row.outcome).error
+    return None if error is None else f"The last attempt ended with: {error.message}"
 
 
 def _retry_policy(row: TaskRow) -> RetryPolicy:

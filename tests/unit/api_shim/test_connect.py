@@ -298,3 +298,16 @@ async def test_a_database_lost_while_waiting_still_names_the_task(api: Api, monk
 
     assert error["details"] == {"task_id": api.queue.sent[0]}
     assert "Nothing was stored" not in error["message"]
+
+
+async def test_who_joins_a_task_that_waits_for_longer_is_told_so_at_once(api: Api) -> None:
+    await api.connect(prefer="respond-async")
+    api.worker.postpone(api.queue.sent[0], errors.RateLimited("Too many failed logins.", retry_after=600), delay=600)
+    async with asyncio.timeout(5):  # a plain call waits ten seconds here
+        answer = await api.connect()
+
+    error = error_of(answer, 504)
+    assert error["hint"] == "The last attempt ended with: Too many failed logins."
+    assert answer.headers["location"] == f"/v1/connect/tasks/{api.queue.sent[0]}"
+    assert int(answer.headers["retry-after"]) == 60
+    assert error["retry_policy"]["next_run_at"] is not None
