@@ -53,9 +53,12 @@ async def connect(
             idempotency_key=idempotency_key,
             wait=wait,
         )
-        row = await waiter.wait(_seconds_until(ends_at), hung_up) if accepted.is_new else None
-    if not accepted.is_new:  # in the place that has just become free, so there is room
-        row = await _join(shim, caller, accepted.task_id, _seconds_until(ends_at), hung_up)
+        if accepted.is_new:
+            row = await waiter.wait(_seconds_until(ends_at), hung_up)
+        else:
+            row = await _not_worth_waiting_for(shim, caller, accepted.task_id, _seconds_until(ends_at))
+    if row is None and not accepted.is_new:  # in the place that has just become free, so there is room
+        row = await shim.waiting.follow(accepted.task_id, _seconds_until(ends_at), hung_up)
     return Connecting(row or await _stands(shim, caller, accepted.task_id), accepted.request_id)
 
 
@@ -70,14 +73,11 @@ async def watch(shim: Shim, caller: Caller, task_id: str, *, wait: float, hung_u
     return await shim.waiting.follow(task_id, wait, hung_up) or await _stands(shim, caller, task_id)
 
 
-async def _join(
-    shim: Shim, caller: Caller, task_id: str, seconds: float, hung_up: "asyncio.Future[None]"
-) -> TaskRow | None:
-    """Waits for an earlier request's task, unless nothing will happen to it before `seconds` are over."""
+async def _not_worth_waiting_for(shim: Shim, caller: Caller, task_id: str, seconds: float) -> TaskRow | None:
+    """An earlier request's task if nothing will happen to it before `seconds` are over, otherwise None."""
     row = await shim.reading.run(shim.service.task, caller, task_id)
-    if row.status is TaskStatus.RETRYING and row.available_at > datetime.now(UTC) + timedelta(seconds=seconds):
-        return row
-    return await shim.waiting.follow(task_id, seconds, hung_up)
+    is_due = row.available_at <= datetime.now(UTC) + timedelta(seconds=seconds)
+    return None if is_due or row.status is not TaskStatus.RETRYING else row
 
 
 def _seconds_until(moment: float) -> float:
