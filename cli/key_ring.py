@@ -12,19 +12,27 @@ LOST = 4
 
 @keys.command("generate")
 def generate() -> None:
-    """Write a new key ring for the workers and the API's excerpt of it. Never replaces one."""
+    """Write a new key ring for the workers and the API's excerpt of it.
+
+    Never replaces either: run again, it writes what is missing.
+    """
     from cli.failures import CommandFailed
     from connections.settings import load_settings
-    from connections.vault import KeysExist, generate_keys, open_key_store
+    from connections.vault import RingLost, generate_keys, open_key_store
 
     settings = load_settings()
     store = open_key_store(settings)
     try:
-        generate_keys(store, settings.env)
-    except KeysExist as error:
-        raise CommandFailed(f"{error} exists; what it protects would be lost with it") from None
-    typer.echo(f"{store.ring_name}  for workers: opens everything")
-    typer.echo(f"{store.excerpt_name}  for the API: seals, opens nothing")
+        made = generate_keys(store, settings.env)
+    except RingLost as error:
+        raise CommandFailed(
+            f"{error} exists, but not its ring {store.ring_name}: put that back, a new one does not open what it sealed"
+        ) from None
+    for name, use in (
+        (store.ring_name, "for workers: opens everything"),
+        (store.excerpt_name, "for the API: seals, opens nothing"),
+    ):
+        typer.echo(f"{name}  {use}" + ("" if name in made else "; was there and is not replaced"))
 
 
 @keys.command("rotate")

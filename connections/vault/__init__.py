@@ -16,7 +16,7 @@ from connections.vault.followed import Followed, KeySource
 from connections.vault.labels import KeyNotHeld, UnreadableSecret, key_id_of
 from connections.vault.ring import Key, KeysMissing, ShimKeys, WorkerKeys
 from connections.vault.sealing import Fingerprints, Opener, SealedFor, Sealer
-from connections.vault.store import KeysExist, KeyStore, generate_keys
+from connections.vault.store import KeyStore, RingLost, generate_keys
 from connections.vault.tokens import Cell, EncryptedSession, TokenCipher
 
 __all__ = [
@@ -29,9 +29,9 @@ __all__ = [
     "KeyNotHeld",
     "KeySource",
     "KeyStore",
-    "KeysExist",
     "KeysMissing",
     "Opener",
+    "RingLost",
     "SealedFor",
     "Sealer",
     "ShimKeys",

@@ -1,12 +1,11 @@
 """The key store that the settings name."""
 
 import importlib
-from contextlib import suppress
 
 from connections.settings import Settings, SettingsError
 from connections.vault.files import FileKeyStore
 from connections.vault.ring import KeysMissing
-from connections.vault.store import KeysExist, KeyStore, generate_keys
+from connections.vault.store import KeyStore, generate_keys
 
 
 def open_key_store(settings: Settings) -> KeyStore:
@@ -24,12 +23,11 @@ def open_key_store(settings: Settings) -> KeyStore:
 
 
 def ensure_development_keys(settings: Settings) -> None:
-    """Makes keys where development has none yet; production demands them instead."""
+    """Makes the keys that development lacks; production demands them instead."""
     if settings.is_production:
         return
     store = open_key_store(settings)
     try:
         store.load_excerpt()
     except KeysMissing:
-        with suppress(KeysExist):  # a ring alone is left as it is; or another process was first
-            generate_keys(store, settings.env)
+        generate_keys(store, settings.env)

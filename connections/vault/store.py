@@ -1,14 +1,15 @@
 """Where the keys are kept: what a KMS or a secret manager must offer to take the place of the files."""
 
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
 from connections.settings import Environment
 from connections.vault.ring import KeysMissing, ShimKeys, WorkerKeys
 
 
-class KeysExist(Exception):
-    """There is a key ring, or an excerpt of one. The message is its name."""
+class RingLost(Exception):
+    """There is an excerpt, and not the ring that it is of. The message is the excerpt's name."""
 
 
 @runtime_checkable
@@ -41,19 +42,30 @@ class KeyStore(Protocol):
         """Replaces the excerpt, all or nothing, and returns once that is durable."""
 
 
-def generate_keys(store: KeyStore, environment: Environment) -> None:
-    """Makes a ring and its excerpt. Raises `KeysExist` rather than replace either: the two must match."""
+def generate_keys(store: KeyStore, environment: Environment) -> list[str]:
+    """Makes what is missing of a ring and its excerpt, and replaces neither. Returns the names of what it made.
+
+    Raises `RingLost` rather than make a ring for an excerpt of another.
+    """
     with store.locked():
-        _refuse_existing(store)
-        ring = WorkerKeys.generate(environment)
-        store.save_ring(ring)
-        store.save_excerpt(ring.for_shim(ring.sealing[0].created_at))
-
-
-def _refuse_existing(store: KeyStore) -> None:
-    for name, load in ((store.ring_name, store.load_ring), (store.excerpt_name, store.load_excerpt)):
+        has_excerpt, made = _has_excerpt(store), list[str]()
         try:
-            load()
+            ring = store.load_ring()
         except KeysMissing:
-            continue
-        raise KeysExist(name)
+            if has_excerpt:
+                raise RingLost(store.excerpt_name) from None
+            ring = WorkerKeys.generate(environment)
+            store.save_ring(ring)
+            made.append(store.ring_name)
+        if not has_excerpt:
+            store.save_excerpt(ring.for_shim(written_at=datetime.now(UTC)))
+            made.append(store.excerpt_name)
+    return made
+
+
+def _has_excerpt(store: KeyStore) -> bool:
+    try:
+        store.load_excerpt()
+    except KeysMissing:
+        return False
+    return True

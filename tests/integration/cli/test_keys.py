@@ -60,6 +60,36 @@ def operator(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Op
     operator.database.close()
 
 
+def test_keys_are_generated_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECTOR_VAR_DIR", str(settings.var_dir))
+    ring, excerpt = settings.worker_keys_path, settings.shim_keys_path
+
+    def generate() -> Result:
+        return CliRunner().invoke(app, ["keys", "generate"], prog_name="connector", catch_exceptions=False)
+
+    for_ring, for_excerpt = f"{ring}  for workers: opens everything", f"{excerpt}  for the API: seals, opens nothing"
+    kept = "; was there and is not replaced"
+    first = generate()
+    assert (first.exit_code, first.output) == (0, f"{for_ring}\n{for_excerpt}\n")
+    before = [ring.read_bytes(), excerpt.read_bytes()]
+
+    again = generate()
+    assert (again.exit_code, again.output) == (0, f"{for_ring}{kept}\n{for_excerpt}{kept}\n")
+    assert [ring.read_bytes(), excerpt.read_bytes()] == before
+
+    excerpt.unlink()
+    repaired = generate()
+    assert (repaired.exit_code, repaired.output) == (0, f"{for_ring}{kept}\n{for_excerpt}\n")
+    assert ring.read_bytes() == before[0]
+
+    ring.unlink()
+    refused = generate()
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    told = f"{excerpt} exists, but not its ring {ring}: put that back, a new one does not open what it sealed"
+    assert refused.stderr == f"connector: {told}\n"
+    assert not ring.exists()
+
+
 def test_a_rotation_in_three_commands(operator: Operator) -> None:
     operator.settle(operator.accept("alice"))
     task_id = operator.accept("bob")

@@ -1,6 +1,7 @@
 """What every key store does: the files, and one that stands for a KMS."""
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,9 @@ import pytest
 from connections.settings import Environment, Settings, SettingsError
 from connections.vault import (
     FileKeyStore,
-    KeysExist,
     KeysMissing,
     KeyStore,
+    RingLost,
     ShimKeys,
     WorkerKeys,
     ensure_development_keys,
@@ -39,8 +40,8 @@ def test_is_a_key_store(store: KeyStore) -> None:
 
 def test_what_is_saved_is_loaded(store: KeyStore) -> None:
     generate_keys(store, Environment.DEVELOPMENT)
-    ring = store.load_ring()
-    assert store.load_excerpt() == ring.for_shim(ring.sealing[0].created_at)
+    ring, excerpt = store.load_ring(), store.load_excerpt()
+    assert excerpt == ring.for_shim(excerpt.written_at)
 
     rotated = ring.rotated(now=NOW)
     with store.locked():
@@ -58,15 +59,39 @@ def test_missing_keys_are_told_apart_from_bad_ones(store: KeyStore) -> None:
 
 
 def test_keys_are_made_once_however_many_make_them(store: KeyStore) -> None:
-    def make(_: int) -> bool:
-        try:
-            generate_keys(store, Environment.DEVELOPMENT)
-        except KeysExist:
-            return False
-        return True
+    def make(_: int) -> list[str]:
+        return generate_keys(store, Environment.DEVELOPMENT)
 
     with ThreadPoolExecutor(8) as threads:
-        assert sum(threads.map(make, range(8))) == 1
+        assert sorted(threads.map(make, range(8))) == [*[[]] * 7, [store.ring_name, store.excerpt_name]]
+
+
+def test_an_excerpt_that_a_crash_kept_back_is_made_of_the_ring_there_is(store: KeyStore) -> None:
+    """In the middle of a rotation: old keys stay for the grace period of who sealed with the excerpt that is gone."""
+    ring = WorkerKeys.generate(Environment.DEVELOPMENT).rotated(now=NOW)
+    with store.locked():
+        store.save_ring(ring)
+    before = datetime.now(UTC)
+
+    assert generate_keys(store, Environment.DEVELOPMENT) == [store.excerpt_name]
+
+    excerpt = store.load_excerpt()
+    assert store.load_ring() == ring
+    assert excerpt == ring.for_shim(excerpt.written_at)
+    assert excerpt.written_at is not None
+    assert excerpt.written_at >= before
+
+
+def test_an_excerpt_alone_gets_no_other_ring(store: KeyStore) -> None:
+    excerpt = WorkerKeys.generate(Environment.DEVELOPMENT).for_shim()
+    store.save_excerpt(excerpt)
+
+    with pytest.raises(RingLost, match=re.escape(store.excerpt_name)):
+        generate_keys(store, Environment.DEVELOPMENT)
+
+    assert store.load_excerpt() == excerpt
+    with pytest.raises(KeysMissing):
+        store.load_ring()
 
 
 def test_changes_under_the_lock_are_not_lost(store: KeyStore) -> None:

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from connections.settings import Environment, Settings, SettingsError
 from connections.vault import (
     Cell,
-    FileKeyStore,
-    KeysExist,
     Opener,
     SealedFor,
     Sealer,
@@ -17,7 +15,6 @@ from connections.vault import (
     UnreadableSecret,
     WorkerKeys,
     ensure_development_keys,
-    generate_keys,
 )
 
 KEYS = WorkerKeys.generate(Environment.DEVELOPMENT)
@@ -95,18 +92,13 @@ def test_the_apis_excerpt_holds_no_private_key() -> None:
     assert not [key for key in private if key in excerpt]
 
 
-@pytest.mark.parametrize("left", ["keys.json", "keys.shim.json"])
-def test_keys_are_never_replaced(tmp_path: Path, left: str) -> None:
+def test_development_completes_the_keys_that_a_crash_left_in_half(tmp_path: Path) -> None:
     settings = Settings(var_dir=tmp_path)
-    generate_keys(FileKeyStore(settings), settings.env)
-    for path in tmp_path.iterdir():
-        if path.name != left:
-            path.unlink()
-    kept = (tmp_path / left).read_bytes()
+    settings.worker_keys_path.write_bytes(KEYS.to_json())
+    ensure_development_keys(settings)
 
-    with pytest.raises(KeysExist, match=str(tmp_path / left)):
-        generate_keys(FileKeyStore(settings), settings.env)
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(left, kept)]
+    sealed = Sealer(ShimKeys.load(settings.shim_keys_path, settings)).seal({"a": "b"}, TASK)
+    assert OPENER.open(sealed, TASK) == {"a": "b"}
 
 
 def production(keys: Path) -> Settings:
