@@ -11,7 +11,13 @@ from connections.settings import load_settings
 
 
 def run_worker(threads: int | None, queues: str | None) -> None:
-    """Consumes until SIGTERM, then finishes what it has begun. Raises `SettingsError` when something is missing."""
+    """Consumes until SIGTERM, then finishes what it has begun. Raises `SettingsError` when something is missing.
+
+    `threads` takes the place of the setting in this process.
+    """
+    if threads is not None:
+        # In the environment, because the parts read the settings for themselves: database pool, DNS threads.
+        os.environ["CONNECTOR_WORKER_THREADS"] = str(threads)
     settings = load_settings()
     from worker.app import app
     from worker.tasks import worker
@@ -22,7 +28,7 @@ def run_worker(threads: int | None, queues: str | None) -> None:
     worker()  # built here rather than in Celery's signal, which would log a wrong setting and go on
     process = app.Worker(
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
-        concurrency=threads or settings.worker_threads,
+        concurrency=settings.worker_threads,
         queues=queues,
         quiet=True,
         # Workers know each other through the tables only; asking around costs a second at the start.
