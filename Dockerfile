@@ -21,7 +21,7 @@ ENV PATH=/opt/connector/bin:$PATH PYTHONUNBUFFERED=1 CONNECTOR_ENV=production
 USER connector
 WORKDIR /home/connector
 EXPOSE 8000
-# Celery finishes what it has begun on SIGTERM; give it as long as an attempt may take: docker stop --time 30.
+# On SIGTERM a worker finishes what it has begun; give it more than CONNECTOR_GRACE_SECONDS + 15: docker stop --time 40.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["connector"]
 CMD ["api", "--host", "0.0.0.0"]
