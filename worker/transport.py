@@ -1,7 +1,10 @@
 """Kombu's Redis transport, for workers that survive the loss of their connection.
 
-When Redis goes away while messages are unacknowledged, kombu 5.7.0 tries to give them back through the lost connection
-and fails with an `AttributeError`, which ends the worker ("Unrecoverable error"). Here it fails as Celery expects.
+Two things in kombu 5.7.0 do not. When Redis goes away while messages are unacknowledged, it tries to give them back
+through the lost connection and fails with an `AttributeError`, which ends the worker ("Unrecoverable error"): here it
+fails as Celery expects. And a message that could not be acknowledged, because Redis hung for that moment, counts as
+unacknowledged for as long as the connection lasts: a slot less for each, until none is left in a worker that answers
+pings. Here it counts as done.
 """
 
 from collections.abc import Iterator
@@ -9,11 +12,25 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
-from kombu.transport.redis import Channel, Transport
+from kombu.transport import virtual
+from kombu.transport.redis import Channel, QoS, Transport
+
+
+class LosableQoS(QoS):
+    """What Redis was not told stays there and comes again after the visibility time-out, to a row that has ended."""
+
+    def ack(self, delivery_tag: str) -> None:
+        try:
+            super().ack(delivery_tag)
+        except redis.RedisError:
+            virtual.QoS.ack(self, delivery_tag)
+            raise
 
 
 class LosableChannel(Channel):
     """Once its connection is lost it takes part in nothing. The rows bring back what its messages were about."""
+
+    QoS = LosableQoS
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:

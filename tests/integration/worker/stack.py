@@ -21,6 +21,8 @@ from tests.servers import Valkey, wait_until
 
 Process = subprocess.Popen[bytes]
 
+THREADS = 4  # of a staged worker
+
 
 class Stack:
     """The rows and messages of the API, without the API."""

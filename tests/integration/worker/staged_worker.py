@@ -27,12 +27,12 @@ from cli.celery_processes import run_worker
 from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
 from tests.factories import verified
+from tests.integration.worker.stack import THREADS
 from worker.platforms.base import BeforeLogin
 from worker.transport import LosableTransport
 from worker.watchdog import Kind
 
 STAGE = json.loads(os.environ["STAGE"])
-THREADS = 4
 
 
 def is_told(word: str) -> bool:

@@ -4,11 +4,9 @@ import time
 
 from connections.contract import TaskStatus
 from connections.messages import WORKER_ALIVE_KEY
-from tests.integration.worker.stack import Stack
+from tests.integration.worker.stack import THREADS, Stack
 from tests.servers import wait_until
 from worker.watchdog import EXIT_STUCK
-
-THREADS = 4
 
 
 def test_a_worker_whose_slots_all_hang_ends_and_another_does_its_tasks(stack: Stack) -> None:
