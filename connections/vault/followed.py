@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from connections.settings import SettingsError
-from connections.vault.ring import ShimKeys, WorkerKeys
+from connections.vault.labels import KeyNotHeld
+from connections.vault.ring import Key, ShimKeys, WorkerKeys
 
 log = structlog.get_logger()
 
@@ -78,3 +79,12 @@ class Followed(Generic[K]):
             self._keys = keys
         # Last: who finds it recent does not wait for the look to end.
         self._looked_at = started_at
+
+
+def held_key(keys: KeySource[WorkerKeys], kind: Callable[[WorkerKeys], Iterable[Key]], key_id: str) -> bytes:
+    """The key of this id. Looks for a new ring at once when the one at hand lacks it, then raises `KeyNotHeld`."""
+    for ring in (keys.latest, keys.refreshed):
+        for key in kind(ring()):
+            if key.id == key_id:
+                return key.key
+    raise KeyNotHeld(key_id)

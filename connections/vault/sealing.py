@@ -9,8 +9,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from connections.vault.followed import KeySource
-from connections.vault.labels import KeyNotHeld, UnreadableSecret, labelled, split_label
+from connections.vault.followed import KeySource, held_key
+from connections.vault.labels import UnreadableSecret, labelled, split_label
 from connections.vault.ring import ShimKeys, WorkerKeys
 
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -65,16 +65,10 @@ class Opener:
     def open(self, sealed: bytes, bound_to: SealedFor) -> dict[str, str]:
         """Raises `KeyNotHeld` for a key that the ring lacks, `UnreadableSecret` for another task's or damaged ones."""
         key_id, ciphertext = split_label(sealed)
-        private = X25519PrivateKey.from_private_bytes(self._key(key_id))
+        key = held_key(self._keys, lambda ring: ring.sealing, key_id)
+        private = X25519PrivateKey.from_private_bytes(key)
         try:
             opened: dict[str, str] = json.loads(_SUITE.decrypt(ciphertext, private, bound_to.info))
         except (InvalidTag, ValueError):
             raise UnreadableSecret("sealed credentials do not open") from None
         return opened
-
-    def _key(self, key_id: str) -> bytes:
-        for ring in (self._keys.latest, self._keys.refreshed):
-            for key in ring().sealing:
-                if key.id == key_id:
-                    return key.key
-        raise KeyNotHeld(key_id)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from connections.vault.followed import KeySource
-from connections.vault.labels import KeyNotHeld, UnreadableSecret, labelled, split_label
+from connections.vault.followed import KeySource, held_key
+from connections.vault.labels import UnreadableSecret, labelled, split_label
 from connections.vault.ring import Key, WorkerKeys
 from connections.verified import Session
 
@@ -57,19 +57,12 @@ class TokenCipher:
     def decrypt(self, stored: bytes, cell: Cell) -> str:
         """Raises `KeyNotHeld` for a key that the ring lacks, `UnreadableSecret` for another cell's token or damage."""
         key_id, rest = split_label(stored)
-        cipher = AESGCM(self._key(key_id))
+        cipher = AESGCM(held_key(self._keys, lambda ring: ring.tokens, key_id))
         try:
             plaintext = cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], cell.associated_data)
         except (InvalidTag, ValueError):
             raise UnreadableSecret("a stored token does not decrypt") from None
         return plaintext.decode()
-
-    def _key(self, key_id: str) -> bytes:
-        for ring in (self._keys.latest, self._keys.refreshed):
-            for key in ring().tokens:
-                if key.id == key_id:
-                    return key.key
-        raise KeyNotHeld(key_id)
 
 
 def _encrypted(key: Key, token: str, cell: Cell) -> bytes:
