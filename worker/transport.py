@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
+import structlog
 from kombu.transport import virtual
 from kombu.transport.redis import Channel, QoS, Transport
+
+log = structlog.get_logger()
 
 
 class LosableQoS(QoS):
@@ -22,9 +25,9 @@ class LosableQoS(QoS):
     def ack(self, delivery_tag: str) -> None:
         try:
             super().ack(delivery_tag)
-        except redis.RedisError:
+        except redis.RedisError as error:
             virtual.QoS.ack(self, delivery_tag)
-            raise
+            log.warning("message_not_acknowledged", cause=type(error).__name__)
 
 
 class LosableChannel(Channel):

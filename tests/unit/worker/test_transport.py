@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 import redis
 from kombu.transport import virtual
 
@@ -28,7 +27,7 @@ def test_a_message_that_cannot_be_acknowledged_takes_no_slot() -> None:
     virtual.QoS.append(qos, object(), "tag")
     assert not qos.can_consume()
 
-    with pytest.raises(redis.TimeoutError):
-        qos.ack("tag")
+    qos.ack("tag")
+
     assert qos.can_consume()
     qos._on_collect.cancel()
