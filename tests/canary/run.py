@@ -198,7 +198,7 @@ class Run:
             self.answered[DATABASE_AWAY] = outcome_of(person.connect())
             self.answered[PATH_AWAY] = outcome_of(other.client.get(f"/v1/connect/tasks/{other.password}"))
             wait_until(
-                lambda: b"task_crashed" in self.stack.log.read_bytes(), what="a sweep without a database", seconds=60
+                lambda: b"task_put_off" in self.stack.log.read_bytes(), what="a sweep without a database", seconds=60
             )
 
     def _ask_the_service_endpoints(self) -> None:
