@@ -37,6 +37,11 @@ class Preferences:
         """Whether an answer that tells of an unfinished task is what the caller asked for."""
         return self.respond_async or self.wait is not None
 
+    @property
+    def at_once(self) -> bool:
+        """Whether to answer with the task even if it has ended by then: `respond-async` and no wait."""
+        return self.respond_async and not self.wait
+
     def headers(self) -> dict[str, str]:
         """`Preference-Applied`, when there is something to say."""
         applied = ["respond-async"] if self.respond_async else []

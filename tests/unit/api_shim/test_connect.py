@@ -311,3 +311,12 @@ async def test_who_joins_a_task_that_waits_for_longer_is_told_so_at_once(api: Ap
     assert answer.headers["location"] == f"/v1/connect/tasks/{api.queue.sent[0]}"
     assert int(answer.headers["retry-after"]) == 60
     assert error["retry_policy"]["next_run_at"] is not None
+
+
+async def test_who_asks_for_a_task_gets_one_even_if_it_has_ended_by_then(api: Api) -> None:
+    api.queue.on_send = api.worker.succeed
+    answer = await api.connect(prefer="respond-async")
+
+    assert answer.status_code == 202
+    assert answer.json()["data"]["status"] == "succeeded"
+    assert answer.headers["location"].endswith(api.queue.sent[0])
