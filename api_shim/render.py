@@ -30,7 +30,7 @@ _POLL_AFTER_CAP_SECONDS = 60.0
 
 
 def connect_answer(row: TaskRow, request_id: str, preferences: Preferences) -> Response:
-    """The outcome; or, when there is none yet, what the caller asked for in that case."""
+    """The outcome; or, when there is none yet or the caller asked for the task instead, what it asked for."""
     headers = preferences.headers()
     if row.status.is_final and not preferences.at_once:
         return _outcome_answer(row, request_id, headers)
