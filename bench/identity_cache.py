@@ -20,6 +20,7 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
+from connections.bluesky.identifier import Handle
 from connections.settings import Settings
 from sandbox.process import SandboxProcess
 from tests.servers import running_valkey
@@ -27,7 +28,6 @@ from worker.circuit import Circuits
 from worker.egress import Egress
 from worker.platforms.bluesky.documents import Documents
 from worker.platforms.bluesky.handles import Handles
-from worker.platforms.bluesky.identifier import Handle
 from worker.platforms.bluesky.identity import Identities
 
 DEADLINE_SECONDS = 10.0

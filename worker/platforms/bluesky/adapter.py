@@ -5,17 +5,17 @@ from urllib.parse import urlsplit
 
 import dns.resolver
 
+from connections.bluesky.app_password import tidy
+from connections.bluesky.identifier import parse_identifier
 from connections.errors import HandleNotFound, PlatformError, TemporaryFailure
 from connections.settings import Settings, SettingsError
 from connections.verified import Credentials, VerifiedAccount
 from worker.circuit import Circuits
 from worker.egress import Egress
 from worker.platforms.base import BeforeLogin
-from worker.platforms.bluesky.app_password import tidy
 from worker.platforms.bluesky.documents import Documents
 from worker.platforms.bluesky.errors import unreachable
 from worker.platforms.bluesky.handles import Handles
-from worker.platforms.bluesky.identifier import parse_identifier
 from worker.platforms.bluesky.identity import Identities, Identity
 from worker.platforms.bluesky.second_look import with_second_look
 from worker.platforms.bluesky.session import Sessions

@@ -4,13 +4,13 @@ import re
 import time
 from collections.abc import Callable
 
+from connections.bluesky.identifier import Did, Handle, is_handle, web_host
 from connections.errors import HandleMismatch, IdentityUnusable
 from connections.settings import Settings
 from worker.circuit import Circuits
 from worker.egress import Egress, Policy
 from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.errors import DID_DOCUMENT, from_answer, unreachable
-from worker.platforms.bluesky.identifier import Did, Handle, is_handle, web_host
 from worker.platforms.bluesky.lexicon import Document, Malformed, read_document
 from worker.ttl_cache import ANY_TIME, TtlCache
 

@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from connections.bluesky.identifier import TEST_DOMAIN, Did, Handle, parse_did
 from connections.errors import (
     AccountUnavailable,
     HandleNotFound,
@@ -29,7 +30,6 @@ from worker.egress import (
 )
 from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.errors import from_answer, from_egress, unreachable
-from worker.platforms.bluesky.identifier import TEST_DOMAIN, Did, Handle, parse_did
 from worker.platforms.bluesky.lexicon import DESCRIBE_REPO, RESOLVE_HANDLE, Malformed, read_resolved_handle
 from worker.ttl_cache import ANY_TIME, TtlCache
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from connections.bluesky.identifier import Did, Handle
 from connections.errors import PlatformError
 from worker.platforms.bluesky.documents import Documents, check_claim, claimed_handle, pds_origin
 from worker.platforms.bluesky.handles import Handles
-from worker.platforms.bluesky.identifier import Did, Handle
 from worker.platforms.bluesky.lexicon import Document
 from worker.ttl_cache import ANY_TIME
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import structlog
 from pydantic_core import from_json
 
+from connections.bluesky.app_password import AppPassword
+from connections.bluesky.identifier import Did
 from connections.errors import (
     AccountUnavailable,
     CredentialsRejected,
@@ -19,10 +21,8 @@ from connections.verified import Session
 from worker.circuit import Circuits
 from worker.egress import Egress, Response
 from worker.platforms.bluesky import xrpc
-from worker.platforms.bluesky.app_password import AppPassword
 from worker.platforms.bluesky.documents import origin_in
 from worker.platforms.bluesky.errors import from_answer, unreachable
-from worker.platforms.bluesky.identifier import Did
 from worker.platforms.bluesky.identity import Identity
 from worker.platforms.bluesky.lexicon import (
     CREATE_SESSION,

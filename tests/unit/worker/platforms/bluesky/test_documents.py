@@ -2,12 +2,12 @@ import time
 
 import pytest
 
+from connections.bluesky.identifier import Did, Handle
 from connections.errors import HandleMismatch, IdentityUnusable
 from tests.unit.worker.platforms.bluesky.conftest import DID, World, document
 from tests.unit.worker.platforms.fakes import answer
 from worker.circuit import Circuits
 from worker.platforms.bluesky.documents import Documents, check_claim, claimed_handle, pds_origin
-from worker.platforms.bluesky.identifier import Did, Handle
 from worker.platforms.bluesky.lexicon import Document, Malformed, read_document
 
 

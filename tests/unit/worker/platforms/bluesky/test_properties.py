@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connections.bluesky.app_password import USUAL_SHAPE, tidy
+from connections.bluesky.identifier import Did, Handle, is_handle, parse_did, parse_identifier
 from connections.errors import IdentityUnusable, InvalidHandle, PlatformError
 from tests.unit.worker.platforms.bluesky.conftest import (
     APP_PASSWORD,
@@ -27,12 +29,10 @@ from tests.unit.worker.platforms.bluesky.conftest import (
 )
 from tests.unit.worker.platforms.fakes import answer
 from worker.egress import Response
-from worker.platforms.bluesky.app_password import USUAL_SHAPE, tidy
 from worker.platforms.bluesky.documents import claimed_handle, pds_origin
 from worker.platforms.bluesky.errors import DID_DOCUMENT, from_answer
 from worker.platforms.bluesky.handles import did_in, dids_in
 from worker.platforms.bluesky.hints import LONGEST_WAIT
-from worker.platforms.bluesky.identifier import Did, Handle, is_handle, parse_did, parse_identifier
 from worker.platforms.bluesky.lexicon import (
     CREATE_SESSION,
     DELETE_SESSION,

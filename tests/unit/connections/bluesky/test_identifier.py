@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connections.bluesky.identifier import MAX_PASTED, Did, Handle, parse_identifier
 from connections.errors import InvalidHandle
 from tests.unit.worker.platforms.bluesky.conftest import deterministic
-from worker.platforms.bluesky.identifier import MAX_PASTED, Did, Handle, parse_identifier
 
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 ALICE = Handle("alice.bsky.social")

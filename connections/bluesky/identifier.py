@@ -9,9 +9,9 @@ import re
 import unicodedata
 from urllib.parse import unquote
 
+from connections.bluesky.app_password import USUAL_SHAPE
+from connections.bluesky.invisible import without_invisible
 from connections.errors import InvalidHandle
-from worker.platforms.bluesky.app_password import USUAL_SHAPE
-from worker.platforms.bluesky.invisible import without_invisible
 
 
 class Handle(str):

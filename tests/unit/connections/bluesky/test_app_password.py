@@ -1,6 +1,6 @@
 import pytest
 
-from worker.platforms.bluesky.app_password import tidy
+from connections.bluesky.app_password import tidy
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ They look like `abcd-efgh-2345-wxyz` on Bluesky, but another PDS may issue other
 import re
 from dataclasses import dataclass, field
 
-from worker.platforms.bluesky.invisible import without_invisible
+from connections.bluesky.invisible import without_invisible
 
 USUAL_SHAPE = re.compile(r"[a-z2-7]{4}(-[a-z2-7]{4}){3}")
 
