@@ -59,6 +59,7 @@ def task(row: TaskRow) -> Task:
         status=row.status,
         platform=row.platform,
         profile_id=row.profile_id,
+        batch_id=row.batch_id,
         attempts=row.attempts,
         next_attempt_at=_next_attempt_at(row),
         created_at=row.created_at,

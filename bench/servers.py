@@ -114,7 +114,7 @@ class InstantService(ConnectService):
         now = datetime.now(UTC)
         self._queued = TaskRow(
             "", "ws_1", "pr_1", "bluesky", TaskStatus.QUEUED, 0, 5, available_at=now, created_at=now, finished_at=None,
-            outcome=None,
+            outcome=None, batch_id=None,
         )  # fmt: skip
         account = Account(
             id="sa_1",

@@ -10,6 +10,7 @@
     │   ├── PayloadTooLarge
     │   ├── UnsupportedMediaType
     │   ├── IdempotencyKeyReused      for another request than the first one
+    │   ├── Canceled                  with its batch, before it was tried
     │   └── RateLimited               too much of it; the same request later is fine
     ├── ServiceError                  we are at fault
     │   ├── InternalError             a bug; the cause is only in the log
@@ -34,6 +35,7 @@
             ├── UpstreamFailed
             │   └── HostFailing       for everyone, so it was not asked again
             └── UpstreamRateLimited
+                └── OutOfBudget       by our own count, so it was not asked
 
 An error's docstring is its default message. Messages are for people and hold no secret, no token and
 nothing the platform wrote. Statuses are the API's business: `api_shim.errors` has the table.
@@ -152,6 +154,12 @@ class IdempotencyKeyReused(RequestError):
     """This Idempotency-Key was used for another request. Send a new key with a new request."""
 
     code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class Canceled(RequestError):
+    """The batch was canceled before this row was tried."""
+
+    code = "CANCELED"
 
 
 class RateLimited(RequestError):
@@ -318,3 +326,14 @@ class UpstreamRateLimited(TemporaryFailure):
     """Bluesky's rate limit is used up for now."""
 
     code = "UPSTREAM_RATE_LIMITED"
+
+
+class OutOfBudget(UpstreamRateLimited):
+    """Bluesky's rate limit would be exceeded, so the server was not asked."""
+
+    uses_attempt = False
+
+    def __init__(self, message: str | None = None, *, host: str = "", retry_after: float | None = None) -> None:
+        """`host` is whose budget is used up, for `retry_after` seconds; empty when it is the account's own."""
+        super().__init__(message, retry_after=retry_after)
+        self.host = host

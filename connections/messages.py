@@ -15,6 +15,8 @@ class Queue(StrEnum):
 
 
 CONNECT_ACCOUNT = "connector.connect_account"
+CONNECT_ACCOUNTS = "connector.connect_accounts"
+DISPATCH = "connector.dispatch"
 SWEEP = "connector.sweep"
 PRUNE = "connector.prune"
 

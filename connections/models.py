@@ -102,6 +102,46 @@ Index(
     postgresql_where=HAS_TOKENS,
 )
 
+connect_batches = Table(
+    "connect_batches",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
+    Column("platform", String(40), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    # Rows as they were sent, those refused at acceptance included.
+    Column("total", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    # Empty while its rows are still arriving: nobody sees the batch or works on it before it is whole.
+    Column("accepted_at", UtcDateTime),
+    Column("canceled_at", UtcDateTime),
+    # Noted by the dispatcher a moment after the last row has ended.
+    Column("finished_at", UtcDateTime),
+    # What holds the rest back at the moment, as the dispatcher last saw it; `contract.BatchWait`.
+    Column("waits_for", JSON(none_as_null=True)),
+)
+UNFINISHED = text("finished_at IS NULL")
+Index(
+    "ix_connect_batches_unfinished",
+    connect_batches.c.created_at,
+    sqlite_where=UNFINISHED,
+    postgresql_where=UNFINISHED,
+)
+Index("ix_connect_batches_finished_at", connect_batches.c.finished_at)
+
+# Rows that were refused when the batch was accepted; the others are tasks.
+connect_batch_rejections = Table(
+    "connect_batch_rejections",
+    metadata,
+    Column("batch_id", String(40), primary_key=True),
+    Column("batch_row", Integer, primary_key=True),
+    # Where the row begins in a file; empty for JSON, which has no lines to speak of.
+    Column("line", Integer),
+    Column("external_ref", String(255)),
+    Column("issues", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+)
+
 connect_tasks = Table(
     "connect_tasks",
     metadata,
@@ -133,6 +173,16 @@ connect_tasks = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("outcome", JSON(none_as_null=True)),
+    # In one word why the task did not succeed: the code of its issue or of its error, in lower case.
+    Column("cause", String(64)),
+    # --- only for rows of a batch. No foreign key: rows are pruned one by one, and their batch after them.
+    Column("batch_id", String(40)),
+    Column("batch_row", Integer),
+    Column("external_ref", String(255)),
+    # The dispatcher may send the row from here on; empty while it is sent, and when it has ended.
+    Column("dispatch_at", UtcDateTime),
+    # The host (`name` or `name:port`) that had no budget left for it. Empty: it has not been asked where it leads.
+    Column("lane", String(255), nullable=False, server_default=""),
 )
 
 IN_FLIGHT = text("status IN ('queued', 'running', 'retrying')")
@@ -157,6 +207,45 @@ Index(
     connect_tasks.c.finished_at,
     sqlite_where=HAS_FINISHED,
     postgresql_where=HAS_FINISHED,
+)
+
+IN_BATCH = text("batch_id IS NOT NULL")
+Index(
+    "uq_connect_tasks_batch_row",
+    connect_tasks.c.batch_id,
+    connect_tasks.c.batch_row,
+    unique=True,
+    sqlite_where=IN_BATCH,
+    postgresql_where=IN_BATCH,
+)
+# Answers how a batch stands without a look at its rows.
+Index(
+    "ix_connect_tasks_progress",
+    connect_tasks.c.batch_id,
+    connect_tasks.c.status,
+    connect_tasks.c.cause,
+    connect_tasks.c.finished_at,
+    sqlite_where=IN_BATCH,
+    postgresql_where=IN_BATCH,
+)
+WAITS_FOR_DISPATCH = text("dispatch_at IS NOT NULL")
+Index(
+    "ix_connect_tasks_dispatch",
+    connect_tasks.c.batch_id,
+    connect_tasks.c.lane,
+    connect_tasks.c.dispatch_at,
+    connect_tasks.c.batch_row,
+    sqlite_where=WAITS_FOR_DISPATCH,
+    postgresql_where=WAITS_FOR_DISPATCH,
+)
+# The rows of batches that are on their way, few at any time.
+DISPATCHED = text("batch_id IS NOT NULL AND dispatch_at IS NULL AND finished_at IS NULL")
+Index(
+    "ix_connect_tasks_dispatched",
+    connect_tasks.c.lane,
+    connect_tasks.c.batch_id,
+    sqlite_where=DISPATCHED,
+    postgresql_where=DISPATCHED,
 )
 
 HAS_CREDENTIALS = text("sealed_credentials IS NOT NULL")

@@ -29,6 +29,13 @@ class Outcome(WireModel):
         )
         return cls(error=TaskExpired().describe(policy))
 
+    @property
+    def cause(self) -> str | None:
+        """In one word why there is no account: the code of the issue, else of the error, in lower case."""
+        if self.error is None:
+            return None
+        return self.error.issues[0].code if self.error.issues else self.error.normalized_code
+
     def to_row(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
 

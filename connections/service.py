@@ -216,7 +216,14 @@ def _in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) ->
     if not task.has_expired:
         return task.id
     outcome = Outcome.of_expiry(attempts=task.attempts, max_attempts=task.max_attempts)
-    tasks.finish_task(connection, task.id, fence=task.fence, status=TaskStatus.EXPIRED, outcome=outcome.to_row())
+    tasks.finish_task(
+        connection,
+        task.id,
+        fence=task.fence,
+        status=TaskStatus.EXPIRED,
+        outcome=outcome.to_row(),
+        cause=outcome.cause,
+    )
     return None
 
 

@@ -67,6 +67,23 @@ class Settings(BaseSettings):
     patient_task_seconds: float = Field(
         default=3600.0, gt=0, le=604_800, description="Total deadline of an asynchronous task."
     )
+    batch_task_seconds: float = Field(
+        default=86_400.0, gt=0, le=604_800, description="Total deadline of a row of a batch, waiting its turn included."
+    )
+    batch_retry_seconds: float = Field(
+        default=900.0, gt=0, le=604_800, description="How long a row of a batch is tried at a server that fails."
+    )
+    host_budget: Annotated[Rate, NoDecode] = Field(
+        default=Rate(3000, 300), description="Requests to one host from one egress address."
+    )
+    interactive_share: float = Field(
+        default=0.2, ge=0, lt=1, description="What of a host's budget callers who wait may have ahead of batches."
+    )
+    egress_address: str = Field(
+        default="default",
+        pattern=r"^[A-Za-z0-9.:_-]{1,64}$",
+        description="Names the address this worker's requests come from; workers with the same one share budgets.",
+    )
     worker_threads: int = Field(default=64, ge=1, le=1024)
     task_retention_days: int = Field(default=30, ge=1, le=3650, description="How long a task is kept after its end.")
     grace_seconds: float = Field(
@@ -80,7 +97,7 @@ class Settings(BaseSettings):
         default=Rate(1000, 3600), description="Failed logins of one workspace."
     )
 
-    @field_validator("failed_logins_per_account", "failed_logins_per_workspace", mode="before")
+    @field_validator("failed_logins_per_account", "failed_logins_per_workspace", "host_budget", mode="before")
     @classmethod
     def _read_rate(cls, value: object) -> object:
         return Rate.parse(value) if isinstance(value, str) else value

@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -161,10 +161,20 @@ class Settlement:
         outcome = Outcome.of_expiry(attempts=task.attempts - 1, max_attempts=task.max_attempts)
         return self._finish(task, TaskStatus.EXPIRED, outcome)
 
-    def postpone(self, task: ClaimedTask, outcome: Outcome, delay: float, *, uses_attempt: bool = True) -> bool:
+    def postpone(
+        self,
+        task: ClaimedTask,
+        outcome: Outcome,
+        delay: float,
+        *,
+        uses_attempt: bool = True,
+        expires_in: float | None = None,
+        lane: str | None = None,
+    ) -> bool:
         """Plans the next attempt in `delay` seconds. False when another worker has taken the task over.
 
-        Without `uses_attempt` the one just made does not count.
+        Without `uses_attempt` the one just made does not count. `expires_in` shortens the task's life to so many
+        seconds. A row of a batch waits for the dispatcher, from now on in its `lane` if one is given.
         """
         with self._database.write() as connection:
             return tasks.postpone_task(
@@ -175,12 +185,20 @@ class Settlement:
                 delay=delay,
                 sweep_in=delay + _SWEEP_AFTER_DUE_SECONDS,
                 outcome=outcome.to_row(),
+                expires_in=expires_in,
+                lane=lane,
             )
+
+    def give_back(self, task_ids: Sequence[str]) -> None:
+        """Leaves rows of batches that were sent here, and are not begun, to the dispatcher again."""
+        with self._database.write() as connection:
+            tasks.give_back(connection, task_ids)
 
     def sweep(self, *, limit: int) -> list[Swept]:
         """Finds tasks that nobody will do unless they are sent again, and ends those whose time is over.
 
-        Safe to run in many processes at once.
+        Rows of batches are not among the tasks to be sent: they are left to the dispatcher again. Safe to run in many
+        processes at once.
         """
         with self._database.write() as connection:
             due = tasks.due_tasks(connection, limit=limit)
@@ -189,18 +207,30 @@ class Settlement:
                 if task.has_expired:
                     outcome = Outcome.of_expiry(attempts=task.attempts, max_attempts=task.max_attempts)
                     tasks.finish_task(
-                        connection, task.id, fence=task.fence, status=TaskStatus.EXPIRED, outcome=outcome.to_row()
+                        connection,
+                        task.id,
+                        fence=task.fence,
+                        status=TaskStatus.EXPIRED,
+                        outcome=outcome.to_row(),
+                        cause=outcome.cause,
                     )
-                else:
+                elif task.batch_id is None:
                     lost[task.sweeps].append(task.id)
+            tasks.give_back(connection, [task.id for task in due if task.batch_id and not task.has_expired])
             for sweeps, task_ids in lost.items():
                 pause = min(_RESEND_SECONDS * 2**sweeps, _RESEND_CAP_SECONDS)
                 tasks.mark_swept(connection, task_ids, sweep_in=pause)
-        return [Swept(task.id, Queue(task.queue), task.reply_to, task.has_expired) for task in due]
+        return [
+            Swept(task.id, Queue(task.queue), task.reply_to, task.has_expired)
+            for task in due
+            if task.has_expired or task.batch_id is None
+        ]
 
     def _finish(self, task: ClaimedTask, status: TaskStatus, outcome: Outcome) -> bool:
         with self._database.write() as connection:
-            return tasks.finish_task(connection, task.id, fence=task.fence, status=status, outcome=outcome.to_row())
+            return tasks.finish_task(
+                connection, task.id, fence=task.fence, status=status, outcome=outcome.to_row(), cause=outcome.cause
+            )
 
     def _encrypted(self, account_id: str, task: ClaimedTask, verified: VerifiedAccount) -> NewAccount:
         return NewAccount(

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, select, update
 
 from connections.contract import FINAL_STATUSES, TaskStatus
-from connections.models import IN_FLIGHT, connect_tasks
+from connections.models import IN_BATCH, IN_FLIGHT, connect_tasks
 from connections.repository.dialects import insert_into
 from connections.sqltime import from_now
 from connections.vault import key_id_of
@@ -29,6 +29,7 @@ class TaskRow:
     created_at: datetime
     finished_at: datetime | None
     outcome: dict[str, Any] | None
+    batch_id: str | None
 
 
 _TASK = (
@@ -43,6 +44,7 @@ _TASK = (
     connect_tasks.c.created_at,
     connect_tasks.c.finished_at,
     connect_tasks.c.outcome,
+    connect_tasks.c.batch_id,
 )
 
 
@@ -175,6 +177,7 @@ class ClaimedTask:
     claimed_at: datetime
     expires_at: datetime
     caller_waits_until: datetime | None
+    batch_id: str | None
 
 
 _CLAIMED = (
@@ -192,6 +195,7 @@ _CLAIMED = (
     from_now().label("claimed_at"),
     connect_tasks.c.expires_at,
     connect_tasks.c.caller_waits_until,
+    connect_tasks.c.batch_id,
 )
 
 
@@ -207,6 +211,7 @@ def claim_task(connection: Connection, task_id: str, *, lease: float, sweep_in: 
             available_at=from_now(lease),
             sweep_at=from_now(sweep_in),
             sweeps=0,
+            dispatch_at=None,
         )
         .returning(*_CLAIMED)
     )
@@ -215,9 +220,15 @@ def claim_task(connection: Connection, task_id: str, *, lease: float, sweep_in: 
 
 
 def finish_task(
-    connection: Connection, task_id: str, *, fence: int, status: TaskStatus, outcome: dict[str, Any]
+    connection: Connection,
+    task_id: str,
+    *,
+    fence: int,
+    status: TaskStatus,
+    outcome: dict[str, Any],
+    cause: str | None = None,
 ) -> bool:
-    """Ends the task and erases what tells of its credentials.
+    """Ends the task and erases what tells of its credentials. `cause` says in one word why it did not succeed.
 
     False when the claim with this fence is no longer the last one.
     """
@@ -227,7 +238,9 @@ def finish_task(
         .values(
             status=status,
             outcome=outcome,
+            cause=cause,
             finished_at=from_now(),
+            dispatch_at=None,
             sealed_credentials=None,
             sealing_key=None,
             fingerprint=b"",
@@ -244,6 +257,12 @@ def has_succeeded(connection: Connection, task_id: str, *, fence: int) -> bool:
     return connection.execute(query).first() is not None
 
 
+def _within(seconds: float) -> ColumnElement[datetime]:
+    """When the task expires, at the latest so many seconds from now."""
+    expires_at = connect_tasks.c.expires_at
+    return case((expires_at < from_now(seconds), expires_at), else_=from_now(seconds))
+
+
 def postpone_task(
     connection: Connection,
     task_id: str,
@@ -253,8 +272,15 @@ def postpone_task(
     delay: float,
     sweep_in: float,
     outcome: dict[str, Any],
+    expires_in: float | None = None,
+    lane: str | None = None,
 ) -> bool:
-    """Plans the next attempt in `delay` seconds. False when the claim with this fence is no longer the last one."""
+    """Plans the next attempt in `delay` seconds. False when the claim with this fence is no longer the last one.
+
+    A row of a batch is left to the dispatcher, in its `lane` if one is given. `expires_in` shortens the task's life,
+    never lengthens it.
+    """
+    expires_at = connect_tasks.c.expires_at if expires_in is None else _within(expires_in)
     change = (
         update(connect_tasks)
         .where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, IN_FLIGHT)
@@ -263,15 +289,19 @@ def postpone_task(
             outcome=outcome,
             attempts=attempts,
             available_at=from_now(delay),
-            sweep_at=from_now(sweep_in),
+            expires_at=expires_at,
+            sweep_at=case((IN_BATCH, expires_at), else_=from_now(sweep_in)),
             sweeps=0,
+            dispatch_at=case((IN_BATCH, from_now(delay))),
+            lane=connect_tasks.c.lane if lane is None else lane,
         )
     )
     return connection.execute(change).rowcount == 1
 
 
 def release_task(connection: Connection, task_id: str, *, fence: int) -> bool:
-    """Ends the lease of an attempt that nobody will settle: any worker may claim the task now, the sweep sends it now.
+    """Ends the lease of an attempt that nobody will settle: any worker may claim the task now, the sweep sends it now,
+    or the dispatcher if it is a row of a batch.
 
     False when the attempt is settled, or the claim with this fence is no longer the last one.
     """
@@ -282,7 +312,11 @@ def release_task(connection: Connection, task_id: str, *, fence: int) -> bool:
             connect_tasks.c.fence == fence,
             connect_tasks.c.status == TaskStatus.RUNNING,
         )
-        .values(available_at=from_now(), sweep_at=from_now())
+        .values(
+            available_at=from_now(),
+            sweep_at=case((IN_BATCH, connect_tasks.c.expires_at), else_=from_now()),
+            dispatch_at=case((IN_BATCH, from_now())),
+        )
     )
     return connection.execute(change).rowcount == 1
 
@@ -292,6 +326,7 @@ class DueTask:
     """A task whose message is missing, late or due."""
 
     id: str
+    batch_id: str | None
     queue: str
     reply_to: str | None
     attempts: int
@@ -306,6 +341,7 @@ def due_tasks(connection: Connection, *, limit: int) -> list[DueTask]:
     query = (
         select(
             connect_tasks.c.id,
+            connect_tasks.c.batch_id,
             connect_tasks.c.queue,
             connect_tasks.c.reply_to,
             connect_tasks.c.attempts,
@@ -333,5 +369,21 @@ def mark_swept(connection: Connection, task_ids: Collection[str], *, sweep_in: f
             ),
             sweeps=connect_tasks.c.sweeps + 1,
         )
+    )
+    connection.execute(change)
+
+
+def give_back(connection: Connection, task_ids: Collection[str]) -> None:
+    """Leaves rows of batches that were sent and not begun, or whose lease is over, to the dispatcher again."""
+    change = (
+        update(connect_tasks)
+        .where(
+            connect_tasks.c.id.in_(task_ids),
+            IN_FLIGHT,
+            IN_BATCH,
+            connect_tasks.c.dispatch_at.is_(None),
+            connect_tasks.c.available_at <= from_now(),
+        )
+        .values(dispatch_at=from_now(), sweep_at=connect_tasks.c.expires_at, sweeps=0)
     )
     connection.execute(change)

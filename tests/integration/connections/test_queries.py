@@ -108,6 +108,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
         c, OPEN, fence=1, attempts=1, delay=1, sweep_in=2, outcome=OUTCOME
     ),
     tasks.release_task: lambda c: tasks.release_task(c, OPEN, fence=1),
+    tasks.give_back: lambda c: tasks.give_back(c, [OPEN]),
     tasks.due_tasks: lambda c: tasks.due_tasks(c, limit=100),
     tasks.mark_swept: lambda c: tasks.mark_swept(c, [OPEN], sweep_in=10),
     workspaces.insert_workspace: lambda c: workspaces.insert_workspace(c, workspace_id="ws_new", name="Acme"),

@@ -48,6 +48,7 @@ def task(workspace_id: str = "ws_1") -> ClaimedTask:
         claimed_at=now,
         expires_at=now,
         caller_waits_until=None,
+        batch_id=None,
     )
 
 

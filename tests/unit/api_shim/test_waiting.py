@@ -20,7 +20,7 @@ NEVER = 3600.0
 
 def row(task_id: str) -> TaskRow:
     now = datetime.now(UTC)
-    return TaskRow(task_id, "ws_1", "pr_1", "bluesky", TaskStatus.SUCCEEDED, 1, 5, now, now, now, None)
+    return TaskRow(task_id, "ws_1", "pr_1", "bluesky", TaskStatus.SUCCEEDED, 1, 5, now, now, now, None, None)
 
 
 class Table:
