@@ -32,12 +32,14 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="A local Bluesky network on loopback.")
     add = parser.add_argument
     add("--pds-port", type=int, action="append", metavar="PORT", help="once per PDS; 0 for a free port")
+    add("--pds-count", type=int, default=0, metavar="NUMBER", help="that many PDSes more, on free ports")
     add("--plc-port", type=int, default=0, metavar="PORT")
     add("--dns-port", type=int, default=0, metavar="PORT", help="UDP and TCP")
     add("--control-port", type=int, default=0, metavar="PORT")
     add("--entryway-port", type=int, metavar="PORT", help="add a host that knows the accounts of every PDS")
     add("--hostname", default="localhost", help="name in the URLs")
     add("--account", type=_account, action="append", metavar="HANDLE:APP_PASSWORD", help="default: alice.test")
+    add("--crowd", type=int, default=0, metavar="NUMBER", help="that many accounts more: user0.test, user1.test, …")
     add("--delay-ms", type=float, default=0.0, help="time a login takes; a real PDS takes 350")
     add("--did-doc", action=argparse.BooleanOptionalAction, default=False, help="DID document in sessions")
     add("--limits", action=argparse.BooleanOptionalAction, default=False, help="the documented rate limits")
@@ -56,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 def settings(arguments: argparse.Namespace) -> NetworkSettings:
     """The network that the command line asks for."""
     return NetworkSettings(
-        pds_ports=tuple(arguments.pds_port or [0]),
+        pds_ports=_pds_ports(arguments.pds_port or [], arguments.pds_count),
         plc_port=arguments.plc_port,
         dns_port=arguments.dns_port,
         entryway_port=arguments.entryway_port,
@@ -67,7 +69,12 @@ def settings(arguments: argparse.Namespace) -> NetworkSettings:
         limits_scale=arguments.limits_scale,
         retry_after=arguments.retry_after,
         accounts=tuple(arguments.account or [DEMO_ACCOUNT]),
+        crowd=arguments.crowd,
     )
+
+
+def _pds_ports(given: list[int], more: int) -> tuple[int, ...]:
+    return (*given, *(0 for _ in range(more))) or (0,)
 
 
 async def run(arguments: argparse.Namespace) -> None:

@@ -50,6 +50,7 @@ class Control:
             ("GET", "names"): self._show_name,
             ("DELETE", "names"): self._remove_name,
             ("GET", "requests"): self._show_requests,
+            ("GET", "tally"): self._show_tally,
             ("GET", "tokens"): self._show_tokens,
             ("PATCH", "hosts"): self._change_host,
             ("POST", "clock"): self._advance_clock,
@@ -131,6 +132,9 @@ class Control:
         only_count = wanted.pop("entries", "") == "no"
         answer: Answer = {"count": self._network.ledger.count(**wanted)}
         return answer if only_count else {**answer, "entries": self._network.ledger.entries(**wanted)}
+
+    def _show_tally(self, _ask: Ask) -> Answer:
+        return {"tally": self._network.ledger.tally()}
 
     def _show_tokens(self, _ask: Ask) -> Answer:
         return {"tokens": sorted({token for host in self._network.hosts.values() for token in host.tokens.issued})}

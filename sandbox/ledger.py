@@ -25,16 +25,19 @@ class Ledger:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, str | None]] = Counter()
+        self._tally: Counter[tuple[str, str, int]] = Counter()
         self._journal: deque[Entry] = deque(maxlen=_JOURNAL_LENGTH)
 
     def record(self, entry: Entry) -> None:
         """Add one request."""
         self._counts[(entry.host, entry.method, entry.identifier)] += 1
+        self._tally[(entry.host, entry.method, entry.status)] += 1
         self._journal.append(entry)
 
     def clear(self) -> None:
         """Start again from nothing."""
         self._counts.clear()
+        self._tally.clear()
         self._journal.clear()
 
     def count(self, **wanted: str) -> int:
@@ -45,6 +48,16 @@ class Ledger:
             for names, number in self._counts.items()
             if all(wanted.get(key, name) == name for key, name in zip(keys, names, strict=True))
         )
+
+    def tally(self) -> list[dict[str, Any]]:
+        """How many requests each `host` answered to each `method` with each `status`, as JSON objects.
+
+        Short however many there were, so that a benchmark can follow them without being in their way.
+        """
+        return [
+            {"host": host, "method": method, "status": status, "count": count}
+            for (host, method, status), count in self._tally.items()
+        ]
 
     def entries(self, **wanted: str) -> list[dict[str, Any]]:
         """The latest matching requests, oldest first, as JSON objects."""

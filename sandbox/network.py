@@ -1,8 +1,9 @@
 """The whole network in one process: the directory, the PDSes, DNS, and what they share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle, islice
 from typing import Protocol
 
 from sandbox.accounts import Account, Accounts, plc_did
@@ -22,6 +23,8 @@ from sandbox.tokens import Tokens
 PLC = "plc"
 ENTRYWAY = "entryway"
 
+CROWD_PASSWORD = "abcd-efgh-2345-wxyz"
+
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
@@ -39,7 +42,10 @@ class NewAccount:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """How the network starts. Ports of 0 mean free ones; `hostname` stands in the URLs, as the real dev-env's do."""
+    """How the network starts. Ports of 0 mean free ones; `hostname` stands in the URLs, as the real dev-env's do.
+
+    `crowd` is the number of accounts besides those of `accounts`, see `crowd`.
+    """
 
     pds_ports: tuple[int, ...] = (0,)
     plc_port: int = 0
@@ -52,6 +58,13 @@ class NetworkSettings:
     limits_scale: float = 1.0
     retry_after: bool = False
     accounts: tuple[NewAccount, ...] = field(default=(), repr=False)
+    crowd: int = 0
+
+
+def crowd(count: int, hosts: Collection[str]) -> Iterator[NewAccount]:
+    """`user0.test`, `user1.test` and so on, all with one app password, on the hosts in turns."""
+    for number, host in enumerate(islice(cycle(hosts), count)):
+        yield NewAccount(f"user{number}.test", app_password=CROWD_PASSWORD, host=host)
 
 
 class App(Protocol):
@@ -149,6 +162,8 @@ class Network:
 
     def _create_first_accounts(self) -> None:
         for new in self.settings.accounts:
+            self.create(new)
+        for new in crowd(self.settings.crowd, [name for name in self.hosts if name != ENTRYWAY]):
             self.create(new)
 
     async def _start_host(self, name: str, port: int, *, entryway: bool = False) -> None:

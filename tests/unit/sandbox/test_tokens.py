@@ -56,3 +56,10 @@ def test_tokens_of_another_host_are_refused(tokens: Tokens, clock: Clock) -> Non
     access, _ = Tokens(clock, "did:web:localhost").open(DID, Scope.ACCESS)
     with pytest.raises(XrpcError, match="could not be verified"):
         tokens.check_access(access, ANY_ACCESS)
+
+
+def test_sessions_of_other_accounts_are_not_ended_with_an_account(tokens: Tokens) -> None:
+    tokens.open(DID, Scope.APP_PASS)
+    tokens.open("did:plc:bob", Scope.APP_PASS)
+    tokens.revoke_all(DID)
+    assert (len(tokens.live(DID)), len(tokens.live("did:plc:bob"))) == (0, 1)
