@@ -5,7 +5,9 @@ validator ever holds a password in an error.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -23,6 +25,7 @@ JSON_NAMES: dict[type, str] = {
     bool: "a boolean",
     int: "a number",
     float: "a number",
+    Decimal: "a number",
     type(None): "null",
 }
 
@@ -41,16 +44,16 @@ def parse_connect(body: bytes) -> ConnectCommand:
     """Raises `ValidationFailed` with one issue per field."""
     request = _parse_object(body)
     issues: list[Issue] = []
-    profile_id = _profile_id(request.get("profile_id"), issues)
-    platform = _platform(request.get("platform"), issues)
+    profile_id = read_profile_id(request.get("profile_id"), issues)
+    platform = read_platform(request.get("platform"), issues)
     credentials = request.get("credentials")
     values: list[str] = []
     if platform in PLATFORMS:
         values = _credentials(credentials, PLATFORMS[platform].fields, issues)
     elif not isinstance(credentials, dict) and platform not in OAUTH_PLATFORMS:
-        issues.append(_wrong_type("credentials", credentials, "an object"))
+        issues.append(wrong_type("credentials", credentials, "an object"))
     if issues:
-        raise ValidationFailed(issues[0].message if len(issues) == 1 else None, issues=issues)
+        raise refused(issues)
     identifier, password = values
     return ConnectCommand(platform=platform, identifier=identifier, password=password, profile_id=profile_id)
 
@@ -64,27 +67,25 @@ def _parse_object(body: bytes) -> dict[str, Any]:
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError:
-        issue = Issue(field="body", code="invalid_json", message="The body is not valid JSON.")
-        raise ValidationFailed(issue.message, issues=[issue]) from None
+        raise refused([Issue(field="body", code="invalid_json", message="The body is not valid JSON.")]) from None
     if not isinstance(request, dict):
-        issue = _wrong_type("body", request, "an object")
-        raise ValidationFailed(issue.message, issues=[issue])
+        raise refused([wrong_type("body", request, "an object")])
     return request
 
 
-def _profile_id(value: object, issues: list[Issue]) -> str | None:
+def read_profile_id(value: object, issues: list[Issue]) -> str | None:
     if value is None or (isinstance(value, str) and is_id(value)):
         return value
     if isinstance(value, str):
         issues.append(unknown_profile())
     else:
-        issues.append(_wrong_type("profile_id", value, "a string"))
+        issues.append(wrong_type("profile_id", value, "a string"))
     return None
 
 
-def _platform(value: object, issues: list[Issue]) -> str:
+def read_platform(value: object, issues: list[Issue]) -> str:
     if not isinstance(value, str) or not value:
-        issues.append(_wrong_type("platform", value, "a string"))
+        issues.append(wrong_type("platform", value, "a string"))
         return ""
     name = value.strip().lower()
     if name in OAUTH_PLATFORMS:
@@ -105,19 +106,22 @@ def _platform(value: object, issues: list[Issue]) -> str:
 
 def _credentials(value: object, fields: tuple[CredentialField, ...], issues: list[Issue]) -> list[str]:
     if not isinstance(value, dict):
-        issues.append(_wrong_type("credentials", value, "an object"))
+        issues.append(wrong_type("credentials", value, "an object"))
         return []
-    return [_credential(value, wanted, issues) for wanted in fields]
+    return [read_credential(value, wanted, issues, prefix="credentials.") for wanted in fields]
 
 
-def _credential(sent: dict[str, Any], wanted: CredentialField, issues: list[Issue]) -> str:
-    name = next((name for name in (wanted.name, *wanted.aliases) if sent.get(name) is not None), wanted.name)
+def read_credential(
+    sent: Mapping[str, object], wanted: CredentialField, issues: list[Issue], *, prefix: str = ""
+) -> str:
+    """The credential, or an empty text and one more issue, whose field is what the caller calls it behind `prefix`."""
+    name = sent_name(sent, wanted)
     value = sent.get(name)
-    path = f"credentials.{name}"
+    path = f"{prefix}{name}"
     if value is None or (isinstance(value, str) and not value.strip()):
         issues.append(Issue(field=path, code="required", message=f"{path} is required."))
     elif not isinstance(value, str):
-        issues.append(_wrong_type(path, value, "a string"))
+        issues.append(wrong_type(path, value, "a string"))
     elif len(value) > wanted.max_length:
         message = f"{path} is longer than {wanted.max_length} characters."
         issues.append(Issue(field=path, code="too_long", message=message))
@@ -126,11 +130,22 @@ def _credential(sent: dict[str, Any], wanted: CredentialField, issues: list[Issu
     return ""
 
 
+def sent_name(sent: Mapping[str, object], wanted: CredentialField) -> str:
+    """Under which of its names a credential was sent; the first one when it was not."""
+    return next((name for name in (wanted.name, *wanted.aliases) if sent.get(name) is not None), wanted.name)
+
+
+def refused(issues: list[Issue]) -> ValidationFailed:
+    """The error of these issues. One that is alone speaks for all."""
+    return ValidationFailed(issues[0].message if len(issues) == 1 else None, issues=issues)
+
+
 def unknown_profile() -> Issue:
     return Issue(field="profile_id", code="unknown_profile", message="This workspace has no profile with this id.")
 
 
-def _wrong_type(path: str, value: object, expected: str) -> Issue:
+def wrong_type(path: str, value: object, expected: str) -> Issue:
+    """`value` is only looked at for its type, which must be one that JSON has."""
     if value is None and path != "body":
         return Issue(field=path, code="required", message=f"{path} is required.")
     got = JSON_NAMES[type(value)] if value != "" else "empty"

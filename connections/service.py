@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from connections import api_keys
-from connections.contract import Issue, TaskStatus
+from connections.contract import TaskStatus
 from connections.db import Database
-from connections.errors import IdempotencyKeyReused, NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
+from connections.errors import IdempotencyKeyReused, NotFound, ServiceUnavailable, Unauthorized
 from connections.ids import new_id
-from connections.intake import ConnectCommand, is_id, unknown_profile
+from connections.intake import ConnectCommand, is_id
 from connections.messages import Queue
 from connections.outcome import Outcome
+from connections.profiles import resolve_profile
 from connections.repository import idempotency, tasks, workspaces
 from connections.repository.idempotency import KeyedRequest
 from connections.repository.tasks import TaskRow
@@ -126,7 +127,7 @@ class ConnectService:
                     raise IdempotencyKeyReused
                 self._join(connection, first.resource_id, wait=wait, reply_to=reply_to)
                 return Accepted(first.resource_id, first.request_id, is_new=False)
-            profile_id = _resolve_profile(connection, caller.workspace_id, command.profile_id)
+            profile_id = resolve_profile(connection, caller.workspace_id, command.profile_id)
             fingerprint = fingerprints.of(
                 caller.workspace_id, profile_id, command.platform, command.identifier, command.password
             )
@@ -225,23 +226,3 @@ def _in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) ->
         cause=outcome.cause,
     )
     return None
-
-
-def _resolve_profile(connection: Connection, workspace_id: str, profile_id: str | None) -> str:
-    if profile_id is not None:
-        if workspaces.has_profile(connection, workspace_id, profile_id):
-            return profile_id
-        issue = unknown_profile()
-    else:
-        match workspaces.profile_ids(connection, workspace_id, limit=2):
-            case [only]:
-                return only
-            case []:
-                issue = Issue(field="profile_id", code="no_profile", message="This workspace has no profile yet.")
-            case _:
-                issue = Issue(
-                    field="profile_id",
-                    code="required",
-                    message="profile_id is required: this workspace has more than one profile.",
-                )
-    raise ValidationFailed(issue.message, issues=[issue])

@@ -53,7 +53,11 @@ class Fingerprints:
 
     def of(self, *parts: str) -> bytes:
         """32 bytes, keyed (HMAC-SHA-256)."""
-        return hmac.new(self._key, json.dumps(parts).encode(), hashlib.sha256).digest()
+        return self.growing(*parts).digest()
+
+    def growing(self, *parts: str) -> hmac.HMAC:
+        """One that goes on with the bytes of a body while they arrive: `update` adds some, `digest` gives 32 of it."""
+        return hmac.new(self._key, json.dumps(parts).encode(), hashlib.sha256)
 
 
 class Opener:
