@@ -1,0 +1,72 @@
+"""HTML pages: one answer each, with style and script inside, so that nothing else needs to be loaded or allowed.
+
+They are the same bytes for everyone and hold no data: the script asks the API for that, with a key of the reader's.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from starlette.responses import HTMLResponse, Response
+
+_FOLDER = Path(__file__).parent
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is sent for a page, whoever asks."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+    def answer(self, status: int = 200) -> Response:
+        return HTMLResponse(self.body, status, dict(self.headers))
+
+
+def build_page(template: str, *, style: str, scripts: Sequence[str] = ()) -> Page:
+    """Puts the files into the template's empty `<style>` and `<script>`; the scripts share one scope, in this order."""
+    css = _read(style)
+    script = "\n".join(map(_read, scripts))
+    html = _read(template).replace("<style></style>", f"<style>{css}</style>")
+    html = html.replace('<script type="module"></script>', f'<script type="module">{script}</script>')
+    return Page(html.encode(), MappingProxyType(_HEADERS | {"Content-Security-Policy": _policy(css, script)}))
+
+
+def _policy(css: str, script: str) -> str:
+    """Content Security Policy, level 3: these two texts and the API behind this address, nothing else.
+
+    Without a policy for trusted types the browser itself refuses `innerHTML` and the like.
+    """
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {_source(script)}" if script else "script-src 'none'",
+            f"style-src {_source(css)}",
+            "img-src data:",  # the empty icon, or the browser asks for /favicon.ico
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    )
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
