@@ -8,14 +8,27 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from connections.contract import TaskStatus
-from connections.models import accounts, api_keys, connect_tasks, idempotency_keys, profiles, workspaces
+from connections.models import (
+    accounts,
+    api_keys,
+    connect_batch_rejections,
+    connect_batches,
+    connect_tasks,
+    idempotency_keys,
+    profiles,
+    workspaces,
+)
 
 DAY = timedelta(days=1)
+BATCH = "cb_1"
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many rows there are to be; `open_tasks` of the tasks have not ended."""
+    """How many rows there are to be; `open_tasks` of the tasks have not ended.
+
+    Half of those and some that ended make up the one batch with rows, of `batch_tasks` tasks and as many rejections.
+    """
 
     workspaces: int = 10
     profiles: int = 20_000
@@ -24,6 +37,11 @@ class Size:
     tasks: int = 30_000
     open_tasks: int = 3_000
     idempotency_keys: int = 50_000
+    batches: int = 2_000
+    batch_tasks: int = 8_000
+
+    def is_in_batch(self, task: int) -> bool:
+        return self.open_tasks // 2 <= task < self.open_tasks // 2 + self.batch_tasks
 
 
 def digest(number: int) -> bytes:
@@ -62,6 +80,9 @@ def task_values(number: int, size: Size, now: datetime) -> dict[str, Any]:
         "created_at": created,
         "finished_at": None if is_open else created,
         "outcome": {"account": {"id": f"sa_{number}", "account_name": "alice.test", "host": "https://pds.test"}},
+        "batch_id": BATCH if size.is_in_batch(number) else None,
+        "batch_row": number if size.is_in_batch(number) else None,
+        "dispatch_at": created if size.is_in_batch(number) and status is not TaskStatus.RUNNING and is_open else None,
     }
 
 
@@ -103,6 +124,29 @@ def fill(connection: Connection, size: Size = Size()) -> None:
             for n in range(size.accounts)
         ],
         connect_tasks: [task_values(n, size, now) for n in range(size.tasks)],
+        connect_batches: [
+            {
+                "id": f"cb_{n}",
+                "workspace_id": workspace(n, size),
+                "platform": "bluesky",
+                "request_id": "req_1",
+                "total": 2 * size.batch_tasks,
+                "created_at": now,
+                "accepted_at": now,
+                "finished_at": None if n == 1 else now,
+            }
+            for n in range(size.batches)
+        ],
+        connect_batch_rejections: [
+            {
+                "batch_id": BATCH,
+                "batch_row": size.tasks + n,
+                "line": size.tasks + n + 1,
+                "issues": [{"field": "handle", "code": ("required", "invalid_handle")[n % 2], "message": "No."}],
+                "created_at": now,
+            }
+            for n in range(size.batch_tasks)
+        ],
         idempotency_keys: [
             {
                 "workspace_id": workspace(n, size),

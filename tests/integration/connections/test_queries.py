@@ -16,9 +16,9 @@ from connections import repository
 from connections.contract import TaskStatus
 from connections.db import Database
 from connections.ids import new_id
-from connections.repository import accounts, idempotency, keys, retention, tasks, workspaces
+from connections.repository import accounts, batches, idempotency, keys, retention, tasks, workspaces
 from connections.vault import EncryptedSession
-from tests.integration.connections.rows import Size, digest, fill
+from tests.integration.connections.rows import BATCH, Size, digest, fill
 from tests.servers import Postgres
 
 SIZE = Size()
@@ -87,6 +87,12 @@ def reencrypt(connection: Connection) -> None:
 CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     accounts.insert_account: new_account,
     accounts.connected_account: lambda c: accounts.connected_account(c, "ws_1", "bluesky", "did:plc:1"),
+    batches.batch_of: lambda c: batches.batch_of(c, "ws_1", BATCH),
+    batches.tallies: lambda c: batches.tallies(c, BATCH, lately=60),
+    batches.rejection_tallies: lambda c: batches.rejection_tallies(c, BATCH),
+    batches.results: lambda c: batches.results(c, BATCH, after=5000, limit=500),
+    batches.mark_canceled: lambda c: batches.mark_canceled(c, "ws_1", BATCH),
+    batches.end_canceled: lambda c: batches.end_canceled(c, BATCH, 300),
     idempotency.first_use: lambda c: idempotency.first_use(c, KEYED),
     idempotency.insert_use: lambda c: idempotency.insert_use(c, KEYED, resource_id="ct_1", request_id="req_1"),
     keys.keys_in_use: keys.keys_in_use,
@@ -130,6 +136,8 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
 RUNS_NO_STATEMENT = {"insert_into", "row_address", "retentions"}
 
 EXCEPTIONS = {
+    batches.tallies: "counts the rows of one batch, in their index; a batch has an upper limit",
+    batches.rejection_tallies: "counts the refused rows of one batch; a batch has an upper limit",
     keys.count_sealed: "a report for the operator counts all rows of a key, in its index",
     keys.count_encrypted: "a report for the operator counts all rows of a key, in its index",
     workspaces.find_workspace: "somebody typed a name; workspaces are made by hand and stay few",
