@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -220,11 +221,13 @@ def _sandbox_arguments(hosts: int, scale: float, *, limits: bool) -> Iterable[st
 def _wait(rig: Rig, port: int) -> None:
     for name, part in rig.parts.items():
         if name.startswith("worker"):
-            wait_until(
-                lambda part=part: "worker_ready" in part.log or not part.is_running, what=name, seconds=START_SECONDS
-            )  # type: ignore[misc]
-        assert part.is_running, f"{name} has ended: {part.log}"
+            wait_until(partial(_has_started, part), what=name, seconds=START_SECONDS)
     wait_until(lambda: is_ready(port), what="the API", seconds=START_SECONDS)
+
+
+def _has_started(worker: Part) -> bool:
+    assert worker.is_running, worker.log
+    return "worker_ready" in worker.log
 
 
 def summed(ends: Iterable[End]) -> dict[str, Any]:
