@@ -17,6 +17,9 @@ from tests.servers import Postgres, Valkey, running_postgres, running_valkey
 
 _numbers = itertools.count()
 
+# What a skip on one machine is a failure on another.
+_KEPT = ("CONNECTOR_REQUIRE_REAL_NETWORK", "CONNECTOR_REQUIRE_BROWSER")
+
 # The same examples in every run, on a busy machine too: a failure is never luck.
 hypothesis_settings.register_profile("reproducible", derandomize=True, deadline=None)
 hypothesis_settings.load_profile("reproducible")
@@ -35,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _plain_environment() -> None:
     """No setting of the machine's reaches a test, and no proxy its clients."""
     for name in [*os.environ]:
-        is_ours = name.startswith(("CONNECTOR_", "UNIPOST_")) and name != "CONNECTOR_REQUIRE_REAL_NETWORK"
+        is_ours = name.startswith(("CONNECTOR_", "UNIPOST_")) and name not in _KEPT
         if is_ours or name.lower().endswith("_proxy"):
             del os.environ[name]
 
