@@ -1,19 +1,24 @@
 """The composition root: everything a worker process holds, built once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import redis
 
 from connections.db import Database
+from connections.dispatching import Dispatching
 from connections.repository.retention import retentions
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Followed, Opener, TokenCipher, ensure_development_keys, open_key_store
 from worker import process
 from worker.announce import Announcer
+from worker.bulkhead import Bulkhead, own_hosts
+from worker.dispatch import Dispatcher, SendRows, Unpaced
+from worker.dispatch_turn import Turns
 from worker.heartbeat import Heartbeat
 from worker.login_limits import LoginLimits
+from worker.pacing import Pacer
 from worker.perform import Performer
 from worker.platforms.base import Platform, build_platforms
 from worker.prune import Pruner
@@ -35,6 +40,7 @@ class Worker:
     """The parts of one worker process."""
 
     performer: Performer
+    dispatcher: Dispatcher
     sweeper: Sweeper
     pruner: Pruner
     shutdown: Shutdown
@@ -42,6 +48,7 @@ class Worker:
     redis: redis.Redis
     database: Database
     platforms: Mapping[str, Platform]
+    pacer: Pacer
 
     def close(self) -> None:
         self.watchdog.close()
@@ -51,8 +58,8 @@ class Worker:
         self.database.close()
 
 
-def build_worker(settings: Settings, send: SendTask) -> Worker:
-    """`send` puts a task's message into a queue.
+def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: Callable[[], None]) -> Worker:
+    """`send` puts a task's message into a queue, `send_rows` one with rows of batches, `ask` one for the dispatcher.
 
     Raises `SettingsError` when the keys are missing or not for this use.
     """
@@ -65,7 +72,14 @@ def build_worker(settings: Settings, send: SendTask) -> Worker:
     )
     client = redis_client(settings.redis)
     announcer = Announcer(client)
-    platforms = build_platforms(settings)
+    pacer = Pacer(
+        client,
+        budget=settings.host_budget,
+        interactive_share=settings.interactive_share,
+        egress_address=settings.egress_address,
+        bulkhead=Bulkhead(own_hosts(settings)),
+    )
+    platforms = build_platforms(settings, pacer)
     shutdown = Shutdown(RUNNING, settlement, grace_seconds=settings.grace_seconds)
     performer = Performer(
         settlement,
@@ -79,9 +93,18 @@ def build_worker(settings: Settings, send: SendTask) -> Worker:
         attempt_seconds=settings.attempt_seconds,
         is_stopping=process.is_stopping,
         pause=shutdown.pause,
+        batch_retry_seconds=settings.batch_retry_seconds,
     )
     return Worker(
         performer=performer,
+        dispatcher=Dispatcher(
+            Dispatching(database),
+            Unpaced(),
+            Turns(client),
+            budget=settings.host_budget,
+            send=send_rows,
+            ask=ask,
+        ),
         sweeper=Sweeper(settlement, announcer, send),
         pruner=Pruner(
             database,
@@ -90,8 +113,11 @@ def build_worker(settings: Settings, send: SendTask) -> Worker:
             pause=shutdown.pause,
         ),
         shutdown=shutdown,
-        watchdog=Watchdog(RUNNING, settlement, Heartbeat(client), shutdown, limits(settings)),
+        watchdog=Watchdog(
+            RUNNING, settlement, Heartbeat(client, threads=settings.worker_threads), shutdown, limits(settings)
+        ),
         redis=client,
         database=database,
         platforms=platforms,
+        pacer=pacer,
     )

@@ -16,7 +16,7 @@ from threading import Lock
 
 import structlog
 
-from connections.errors import HostFailing, PlatformError, UpstreamFailed
+from connections.errors import HostFailing, OutOfBudget, PlatformError, UpstreamFailed
 
 log = structlog.get_logger()
 
@@ -66,9 +66,10 @@ class Circuits:
     def watch(self, host: str, account: str, *, deadline: float) -> Iterator[None]:
         """Around a call to `host` on behalf of `account`. Raises `HostFailing`, without a call, while it is open.
 
-        `UpstreamFailed` out of the block is a failure of the host. Any other outcome, refusals and rate limits among
-        them, is an answer. A call that `deadline`, an instant of the clock, leaves no fair time proves nothing and
-        finds out nothing: what came before it may have been a stranger's to draw out.
+        `UpstreamFailed` out of the block is a failure of the host, `OutOfBudget` means that there was no call. Any
+        other outcome, refusals and rate limits among them, is an answer. A call that `deadline`, an instant of the
+        clock, leaves no fair time proves nothing and finds out nothing: what came before it may have been a stranger's
+        to draw out.
         """
         is_fair = deadline - self._clock() >= FAIR_SECONDS
         is_probe = self._admit(host, may_probe=is_fair)
@@ -76,6 +77,9 @@ class Circuits:
             yield
         except HostFailing:
             raise  # another host's, met on the way
+        except OutOfBudget:
+            self._not_called(host, is_probe=is_probe)
+            raise
         except UpstreamFailed:
             if is_fair:
                 self._failed(host, account, is_probe=is_probe)
@@ -99,6 +103,14 @@ class Circuits:
             state.next_call_at = self._clock() + PROBE_SECONDS
             state.is_probed = True
             return True
+
+    def _not_called(self, host: str, *, is_probe: bool) -> None:
+        """The probe is somebody else's then."""
+        with self._lock:
+            state = self._hosts.get(host)
+            if is_probe and state is not None:
+                state.next_call_at = self._clock()
+                state.is_probed = False
 
     def _answered(self, host: str) -> None:
         with self._lock:

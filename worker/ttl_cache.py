@@ -41,6 +41,12 @@ class TtlCache(Generic[K, V]):
                 return None
             return entry if entry.value is None or entry.at >= since else None
 
+    def pop(self, key: K) -> bool:
+        """Forgets an entry. Whether there was one: to one of all threads that ask."""
+        with self._lock:
+            entry = self._entries.pop(key, None)
+            return entry is not None and entry.until > self._clock()
+
     def put(self, key: K, value: V, seconds: float) -> None:
         now = self._clock()
         with self._lock:

@@ -18,6 +18,7 @@ from cli.main import app
 from connections.errors import CredentialsRejected
 from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
+from worker.pace import Pace
 from worker.platforms.base import BeforeLogin, Platform, build_platforms
 
 log = structlog.get_logger("worker.leaks")
@@ -92,8 +93,8 @@ class Leaky:
         self._platform.close()
 
 
-def _build(settings: Settings) -> dict[str, Platform]:
-    return {name: Leaky(platform) for name, platform in build_platforms(settings).items()}
+def _build(settings: Settings, pace: Pace) -> dict[str, Platform]:
+    return {name: Leaky(platform) for name, platform in build_platforms(settings, pace).items()}
 
 
 if __name__ == "__main__":

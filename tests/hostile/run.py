@@ -13,6 +13,7 @@ from tests.hostile.internet import Internet
 from tests.hostile.stack import Stack
 from tests.hostile.zone import Zone, ZoneResolver
 from worker.egress import Egress
+from worker.pace import Unpaced
 from worker.platforms.bluesky.adapter import Bluesky
 
 TLS = ssl.create_default_context()
@@ -26,7 +27,7 @@ class Run:
         self.internet = Internet({**REPLIES, **case.replies})
         resolver = ZoneResolver(Zone({**NAMES, **case.names}, {**TEXTS, **case.texts}))
         self._egress = Egress(settings, resolver=resolver, connector=self.internet, ssl_context=TLS)
-        self.platform = Bluesky(settings, self._egress)
+        self.platform = Bluesky(settings, Unpaced(), self._egress)
         self.seconds = 0.0
         self.peak = 0
 

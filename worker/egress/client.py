@@ -14,6 +14,7 @@ from worker.egress.errors import BadAnswer, TooLarge, UrlRefused
 from worker.egress.policy import Destinations, Policy
 from worker.egress.resolver import DnsResolver, Resolver
 from worker.egress.transport import GuardedTransport
+from worker.pace import Pace, Unpaced
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NOT_COMPRESSED = frozenset({"", "identity"})
@@ -47,13 +48,15 @@ class Egress:
         resolver: Resolver | None = None,
         connector: httpcore.NetworkBackend | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """`connector` opens the sockets; it is given checked addresses, never names."""
+        """`connector` opens the sockets; it is given checked addresses, never names. `pace` lets each request begin."""
         self._destinations = Destinations(settings)
         self._resolver = resolver or DnsResolver(settings.dns_servers)
         self._connector = connector or httpcore.SyncBackend()
         # One for all threads: loading the authorities takes 17 ms.
         self._ssl_context = ssl_context or httpx.create_ssl_context(trust_env=False)
+        self._pace = pace or Unpaced()
         self._mine = threading.local()
         self._transports: weakref.WeakSet[GuardedTransport] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -70,7 +73,8 @@ class Egress:
     ) -> Response:
         """Sends one request and reads the whole answer by `deadline`, a `time.monotonic()` instant.
 
-        Any status is an answer, redirects that `policy` does not follow among them. Raises `EgressError`.
+        Any status is an answer, redirects that `policy` does not follow among them. Raises `EgressError`, and
+        `OutOfBudget` when the host has had as many requests as it allows.
         """
         if policy.redirects and (method != "GET" or json is not None or headers):
             raise ValueError("only a bare GET may follow redirects")
@@ -100,11 +104,16 @@ class Egress:
                 transport.close()
 
     def _exchange(self, request: httpx.Request, max_body: int) -> Response:
-        answer = self._transport().handle_request(request)
-        try:
-            return Response(answer.status_code, answer.headers, _read(answer, max_body))
-        finally:
-            answer.close()
+        host = request.url.netloc.decode("ascii").lower()
+        deadline: float = request.extensions["deadline"]
+        with self._pace.request(host, request.method, deadline=deadline) as answered:
+            answer = self._transport().handle_request(request)
+            try:
+                response = Response(answer.status_code, answer.headers, _read(answer, max_body))
+            finally:
+                answer.close()
+            answered(response.status, response.headers)
+        return response
 
     def _transport(self) -> GuardedTransport:
         transport: GuardedTransport | None = getattr(self._mine, "transport", None)

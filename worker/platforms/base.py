@@ -1,6 +1,6 @@
 """What a platform must do, and how one is found by its name.
 
-A second platform is a folder beside this file whose package offers `build(settings) -> Platform`, and one line in
+A second platform is a folder beside this file whose package offers `build(settings, pace) -> Platform`, and one line in
 `connections.platforms`.
 """
 
@@ -10,6 +10,7 @@ from typing import Protocol, cast
 from connections.platforms import PLATFORMS
 from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
+from worker.pace import Pace
 
 
 class BeforeLogin(Protocol):
@@ -44,6 +45,7 @@ class Platform(Protocol):
         ...
 
 
-def build_platforms(settings: Settings) -> dict[str, Platform]:
-    """One shared instance of every platform in `connections.platforms`."""
-    return {name: cast(Platform, import_module(f"worker.platforms.{name}").build(settings)) for name in PLATFORMS}
+def build_platforms(settings: Settings, pace: Pace) -> dict[str, Platform]:
+    """One shared instance of every platform in `connections.platforms`. `pace` lets each of their requests begin."""
+    modules = {name: import_module(f"worker.platforms.{name}") for name in PLATFORMS}
+    return {name: cast(Platform, module.build(settings, pace)) for name, module in modules.items()}

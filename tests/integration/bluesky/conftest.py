@@ -12,6 +12,7 @@ from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
 from sandbox.client import ControlClient, SandboxAccount
 from sandbox.process import SandboxProcess
+from worker.pace import Unpaced
 from worker.platforms.bluesky.adapter import Bluesky
 
 
@@ -39,7 +40,7 @@ def bluesky_settings(sandbox: SandboxProcess, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def bluesky(bluesky_settings: Settings) -> Iterator[Bluesky]:
-    platform = Bluesky(bluesky_settings)
+    platform = Bluesky(bluesky_settings, Unpaced())
     yield platform
     platform.close()
 

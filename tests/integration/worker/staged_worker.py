@@ -119,7 +119,7 @@ def limits(_: Settings) -> Mapping[Kind, float]:
 
 
 REPLACED: tuple[tuple[ModuleType, str, object], ...] = (
-    (worker.bootstrap, "build_platforms", lambda _: {"bluesky": StagedPlatform()}),
+    (worker.bootstrap, "build_platforms", lambda *_: {"bluesky": StagedPlatform()}),
     (worker.bootstrap, "limits", limits),
     (worker.watchdog, "LOOK_SECONDS", 0.2),
     (worker.watchdog, "_FAINT_SECONDS", 3.0),

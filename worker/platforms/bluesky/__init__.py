@@ -1,11 +1,12 @@
 """Bluesky, and every other host of the AT Protocol."""
 
 from connections.settings import Settings
+from worker.pace import Pace
 from worker.platforms.base import Platform
 
 
-def build(settings: Settings) -> Platform:
+def build(settings: Settings, pace: Pace) -> Platform:
     """The platform, ready for many threads. Takes 2 s and 60 MB, once: here the SDK's models are imported."""
     from worker.platforms.bluesky.adapter import Bluesky  # noqa: PLC0415 - only a worker pays for the SDK
 
-    return Bluesky(settings)
+    return Bluesky(settings, pace)

@@ -12,6 +12,7 @@ from connections.settings import Settings, SettingsError
 from connections.verified import Credentials, VerifiedAccount
 from worker.circuit import Circuits
 from worker.egress import Egress
+from worker.pace import Pace
 from worker.platforms.base import BeforeLogin
 from worker.platforms.bluesky.documents import Documents
 from worker.platforms.bluesky.errors import unreachable
@@ -25,18 +26,18 @@ from worker.platforms.bluesky.xrpc import Server
 class Bluesky:
     """Implements `worker.platforms.base.Platform`."""
 
-    def __init__(self, settings: Settings, egress: Egress | None = None) -> None:
+    def __init__(self, settings: Settings, pace: Pace, egress: Egress | None = None) -> None:
         """Raises `SettingsError` when neither the settings nor the system name a nameserver."""
         self._hosted_domain = urlsplit(settings.bluesky_url).hostname or ""
         self._allows_test = settings.dev_pds_url is not None
-        self._egress = egress or _egress(settings)
+        self._egress = egress or _egress(settings, pace)
         # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
         self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="handle-dns")
         # Apart from each other: a stranger's document can name any host as its PDS, the directory too.
         look_ups, logins = Circuits(), Circuits()
         self._handles = Handles(self._egress, settings, self._executor, look_ups)
         self._identities = Identities(self._handles, Documents(self._egress, settings, look_ups))
-        self._sessions = Sessions(self._egress, logins)
+        self._sessions = Sessions(self._egress, logins, pace)
 
     def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
         identifier = parse_identifier(
@@ -72,8 +73,8 @@ class Bluesky:
         self._egress.close()
 
 
-def _egress(settings: Settings) -> Egress:
+def _egress(settings: Settings, pace: Pace) -> Egress:
     try:
-        return Egress(settings)
+        return Egress(settings, pace=pace)
     except dns.resolver.NoResolverConfiguration as exc:
         raise SettingsError("the system names no nameserver; set CONNECTOR_DNS_SERVERS") from exc

@@ -21,7 +21,7 @@ from connections.errors import (
     UpstreamRateLimited,
 )
 from worker.egress import AddressRefused, EgressError, NoSuchName, Response, UrlRefused
-from worker.platforms.bluesky.hints import retry_after
+from worker.hints import retry_after
 from worker.platforms.bluesky.lexicon import CREATE_SESSION, DESCRIBE_REPO, RESOLVE_HANDLE, read_error_name
 
 PROVIDER = "bluesky"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from connections.bluesky.identifier import Did, Handle
-from connections.errors import PlatformError
+from connections.errors import OutOfBudget, PlatformError
 from worker.platforms.bluesky.documents import Documents, check_claim, claimed_handle, pds_origin
 from worker.platforms.bluesky.handles import Handles
 from worker.platforms.bluesky.lexicon import Document
@@ -49,5 +49,7 @@ class Identities:
             return None
         try:
             return handle if self._handles.resolve(handle, deadline=deadline, since=since) == document.id else None
+        except OutOfBudget:
+            raise  # nobody was asked: it can be found out a little later
         except PlatformError:
             return None

@@ -19,6 +19,7 @@ RESOLVE_HANDLE = "com.atproto.identity.resolveHandle"
 CREATE_SESSION = "com.atproto.server.createSession"
 DELETE_SESSION = "com.atproto.server.deleteSession"
 DESCRIBE_REPO = "com.atproto.repo.describeRepo"
+DESCRIBE_SERVER = "com.atproto.server.describeServer"
 GET_REPO_STATUS = "com.atproto.sync.getRepoStatus"
 
 _ERROR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")

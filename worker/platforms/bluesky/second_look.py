@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from connections.errors import HandleMismatch, IdentityUnusable, Refusal, TemporaryFailure
+from worker.pace import promptly
 from worker.platforms.bluesky.identity import Identity
 from worker.ttl_cache import ANY_TIME
 
@@ -33,7 +34,8 @@ def with_second_look(resolve: Callable[[float], Identity], use: Callable[[Identi
         return use(identity)
     except Refusal as refusal:
         try:
-            fresh = resolve(started)
+            with promptly():
+                fresh = resolve(started)
         except TemporaryFailure:
             raise refusal from None
         if (fresh.did, fresh.pds) == (identity.did, identity.pds):

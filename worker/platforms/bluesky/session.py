@@ -3,6 +3,7 @@
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 from pydantic_core import from_json
@@ -16,10 +17,12 @@ from connections.errors import (
     InvalidIdentity,
     MainPasswordRejected,
     PlatformError,
+    TemporaryFailure,
 )
 from connections.verified import Session
 from worker.circuit import Circuits
 from worker.egress import Egress, Response
+from worker.pace import Pace, promptly
 from worker.platforms.bluesky import xrpc
 from worker.platforms.bluesky.documents import origin_in
 from worker.platforms.bluesky.errors import from_answer, unreachable
@@ -27,6 +30,7 @@ from worker.platforms.bluesky.identity import Identity
 from worker.platforms.bluesky.lexicon import (
     CREATE_SESSION,
     DELETE_SESSION,
+    DESCRIBE_SERVER,
     GET_REPO_STATUS,
     CreatedSession,
     Document,
@@ -48,6 +52,9 @@ CLEAN_UP_SHARE = 0.25
 # Seconds for a second look at a rejection: worth a moment, not the whole attempt.
 STATUS_SECONDS = 3.0
 
+# Seconds for a look at what is left of the server's rate limit.
+LOOK_SECONDS = 3.0
+
 _SCOPES_REFUSED: Mapping[str, type[InvalidIdentity]] = {
     "com.atproto.access": MainPasswordRejected,
     "com.atproto.takendown": AccountUnavailable,
@@ -59,9 +66,10 @@ _ALREADY_ENDED = frozenset({"ExpiredToken", "InvalidToken"})
 class Sessions:
     """Opens and ends sessions at the account's own PDS. Used by many threads at once."""
 
-    def __init__(self, egress: Egress, circuits: Circuits) -> None:
+    def __init__(self, egress: Egress, circuits: Circuits, pace: Pace) -> None:
         self._egress = egress
         self._circuits = circuits
+        self._pace = pace
 
     def open(self, identity: Identity, password: AppPassword, *, deadline: float) -> Session:
         """Logs in once, as the DID: it names the account whatever its handle does meanwhile, and however callers spell
@@ -72,14 +80,16 @@ class Sessions:
         """
         pds = Server(identity.pds)
         with self._circuits.watch(pds.origin, identity.did, deadline=deadline):
+            self._look(pds, deadline)
             answer = self._log_in(pds, identity.did, password, deadline)
             try:
                 created = read_created(answer, hint=password.hint)
                 check(created, identity)
             except PlatformError as error:
-                self._discard(pds, answer, deadline)
-                if isinstance(error, CredentialsRejected) and self._is_taken_down(pds, identity.did, deadline):
-                    raise AccountUnavailable(provider=error.provider) from error
+                with promptly():
+                    self._discard(pds, answer, deadline)
+                    if isinstance(error, CredentialsRejected) and self._is_taken_down(pds, identity.did, deadline):
+                        raise AccountUnavailable(provider=error.provider) from error
                 raise
         return Session(created.access_token, created.refresh_token)
 
@@ -94,7 +104,15 @@ class Sessions:
     def _log_in(self, server: Server, identifier: str, password: AppPassword, deadline: float) -> Response:
         body = {"identifier": identifier, "password": password.secret}
         reserve = min(CLEAN_UP_SECONDS, CLEAN_UP_SHARE * (deadline - time.monotonic()))
-        return xrpc.procedure(self._egress, server, CREATE_SESSION, body=body, deadline=deadline - reserve)
+        with self._pace.login(server.host, identifier):
+            return xrpc.procedure(self._egress, server, CREATE_SESSION, body=body, deadline=deadline - reserve)
+
+    def _look(self, server: Server, deadline: float) -> None:
+        """The answer to a login shows the tightest bucket, the account's: how the host's fares, another call tells."""
+        if self._pace.wants_look(server.host):
+            deadline = min(deadline, time.monotonic() + LOOK_SECONDS)
+            with suppress(TemporaryFailure):
+                xrpc.query(self._egress, server, DESCRIBE_SERVER, {}, deadline=deadline)
 
     def _is_taken_down(self, pds: Server, did: Did, deadline: float) -> bool:
         """An account taken down answers an app password like a wrong one; its public status tells them apart."""

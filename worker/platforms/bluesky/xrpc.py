@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+import httpx
+
 from worker.egress import Egress, EgressError, Policy, Response
 from worker.platforms.bluesky.errors import from_egress
 
@@ -21,6 +23,11 @@ class Server(NamedTuple):
 
     origin: str
     policy: Policy = STRANGERS
+
+    @property
+    def host(self) -> str:
+        """With its port, if it names one: as the way out counts its requests."""
+        return httpx.URL(self.origin).netloc.decode("ascii").lower()
 
 
 def query(egress: Egress, server: Server, method: str, params: Mapping[str, str], *, deadline: float) -> Response:

@@ -16,6 +16,7 @@ from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
 from tests.unit.worker.platforms.fakes import PUBLIC, FakeNetwork, FakeResolver, answer
 from worker.egress import Egress
+from worker.pace import Unpaced
 from worker.platforms.bluesky.adapter import Bluesky
 
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
@@ -73,7 +74,7 @@ class World:
         self.reply(f"POST {PDS}/xrpc/{CREATE}", answer(200, session()))
         self.reply(f"POST {PDS}/xrpc/{DELETE}", answer(200, {}))
         self.egress = Egress(self.settings, resolver=self.resolver, connector=self.network, ssl_context=TLS)
-        self.bluesky = Bluesky(self.settings, self.egress)
+        self.bluesky = Bluesky(self.settings, Unpaced(), self.egress)
 
     def reply(self, where: str, *replies: bytes) -> None:
         """Answers in turn, the last one for ever. `where` is a host, or a method, host and path."""

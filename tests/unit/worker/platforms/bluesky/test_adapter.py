@@ -11,12 +11,13 @@ from connections.errors import AlreadyConnected, UpstreamFailed
 from connections.settings import Settings, SettingsError
 from connections.verified import Credentials
 from tests.unit.worker.platforms.bluesky.conftest import APP_PASSWORD, CREATE, DID, HANDLE, World
+from worker.pace import Unpaced
 from worker.platforms.base import build_platforms
 from worker.platforms.bluesky.adapter import Bluesky
 
 
 def test_is_found_by_its_name() -> None:
-    bluesky = build_platforms(Settings(dns_servers=("127.0.0.1:53",)))["bluesky"]
+    bluesky = build_platforms(Settings(dns_servers=("127.0.0.1:53",)), Unpaced())["bluesky"]
     assert isinstance(bluesky, Bluesky)
     bluesky.close()
 
@@ -33,7 +34,7 @@ def test_a_system_without_nameservers_says_which_setting_helps(monkeypatch: pyte
     monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", none_configured)
     monkeypatch.setattr(dns.resolver.Resolver, "read_registry", none_configured, raising=False)
     with pytest.raises(SettingsError, match="CONNECTOR_DNS_SERVERS"):
-        Bluesky(Settings())
+        Bluesky(Settings(), Unpaced())
 
 
 def test_a_known_account_costs_no_login(world: World) -> None:

@@ -29,10 +29,10 @@ from tests.unit.worker.platforms.bluesky.conftest import (
 )
 from tests.unit.worker.platforms.fakes import answer
 from worker.egress import Response
+from worker.hints import LONGEST_WAIT
 from worker.platforms.bluesky.documents import claimed_handle, pds_origin
 from worker.platforms.bluesky.errors import DID_DOCUMENT, from_answer
 from worker.platforms.bluesky.handles import did_in, dids_in
-from worker.platforms.bluesky.hints import LONGEST_WAIT
 from worker.platforms.bluesky.lexicon import (
     CREATE_SESSION,
     DELETE_SESSION,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.worker.platforms.bluesky.conftest import deterministic
-from worker.platforms.bluesky.hints import LONGEST_WAIT, retry_after
+from worker.hints import LONGEST_WAIT, retry_after
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 EPOCH = NOW.timestamp()

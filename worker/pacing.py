@@ -1,0 +1,263 @@
+"""Every request's turn: a budget per host and egress address in Redis, shared by all workers. ADR 16.
+
+Batches take evenly spaced turns. Who waits goes ahead of the line, by a share of the budget at most, and batches pay it
+back by waiting. What a host says about its limits slows that down and never speeds it up.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import redis
+import structlog
+
+from connections.errors import OutOfBudget
+from connections.rate import Rate
+from worker.bulkhead import Bulkhead
+from worker.pace import Answered, bulk, is_bulk, promptly
+from worker.pacing_headers import is_hosts, read_bucket, read_stop
+from worker.pacing_scripts import LEARN, LOGIN, NO_LOGIN, ROOMS, TAKE
+from worker.ttl_cache import TtlCache
+
+__all__ = ["Pacer", "Room", "bulk", "is_bulk", "promptly"]
+
+log = structlog.get_logger()
+
+_PREFIX = "connector:pace"
+
+# What a thread sleeps for its turn at most. Longer waits leave no thread behind.
+LONGEST_SLEEP_SECONDS = 2.0
+
+# Kept free of the budget: half for requests that a busy machine or network delays, so that they fall into the same
+# window of the host as later ones; half for making up for turns that nobody was there to take.
+_KEPT_FREE = 0.02
+
+# Of the budget, what may be used between two looks at what is left of the host's own.
+_LOOK_EVERY = 0.01
+
+# Logins to one account from one address. Bluesky documents 30 and 300 a day; 100 a day have been seen.
+LOGIN_LIMITS = (Rate(30, 300), Rate(100, 86_400))
+
+# Hosts are named by strangers; the latest are remembered.
+_HOSTS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a host has for batches: `requests` that may begin within the time asked for, `rate` per second now, `wait`
+    in seconds until the next may begin, and `seconds` that its answers take, None while that is not known."""
+
+    requests: float
+    rate: float
+    wait: float
+    seconds: float | None
+
+
+class Pacer:
+    """One per worker process, used by its threads. Implements `worker.pace.Pace`.
+
+    While Redis is away nobody waits: it also carries the messages, so what still runs ends soon.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        budget: Rate,
+        interactive_share: float,
+        egress_address: str,
+        bulkhead: Bulkhead | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`egress_address` names the address the requests come from: who has the same shares the budgets.
+
+        `clock` gives epoch seconds, which headers speak of.
+        """
+        self._redis = client
+        self._take_script = client.register_script(TAKE)
+        self._learn_script = client.register_script(LEARN)
+        self._rooms_script = client.register_script(ROOMS)
+        self._login_script = client.register_script(LOGIN)
+        self._no_login_script = client.register_script(NO_LOGIN)
+        kept_free = max(1.0, _KEPT_FREE * budget.count)
+        self._window = float(budget.seconds)
+        self._interval = self._window / max(budget.count - kept_free, budget.count / 2)
+        self._lag = self._interval * kept_free / 2
+        self._ahead = LONGEST_SLEEP_SECONDS + interactive_share * budget.count * self._interval
+        self._look_every = max(1.0, _LOOK_EVERY * budget.count)
+        self._address = egress_address
+        self._bulkhead = bulkhead or Bulkhead()
+        self._sleep = sleep
+        self._clock = clock
+        # What this process has told lately, what it is to look at, and where it was told to stop.
+        self._told: TtlCache[tuple[str, bool], bool] = TtlCache(_HOSTS)
+        self._looks: TtlCache[str, bool] = TtlCache(_HOSTS)
+        self._stopped: TtlCache[str, bool] = TtlCache(_HOSTS)
+        self._tell_every = min(1.0, self._window / 100)
+        self._is_away = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def request(self, host: str, call: str, *, deadline: float) -> Iterator[Answered]:
+        """See `worker.pace.Pace`. Only a batch's request needs a place at the host, too."""
+        if not is_bulk():
+            self.take(host, deadline=deadline)
+            with self._watched(host, call) as answered:
+                yield answered
+            return
+        self._bulkhead.check(host)
+        self.take(host, deadline=deadline)
+        with self._bulkhead.hold(host), self._watched(host, call) as answered:
+            yield answered
+
+    def take(self, host: str, *, deadline: float) -> None:
+        """Takes one request out of the host's budget and returns when it may begin, at most two seconds later.
+
+        Raises `OutOfBudget`, and takes nothing, when that is longer or after `deadline`.
+        """
+        patience = max(0.0, min(LONGEST_SLEEP_SECONDS, deadline - time.monotonic()))
+        in_batch = is_bulk()
+        ahead = 0.0 if in_batch else self._ahead
+        numbers = (self._interval, self._window, self._lag, ahead, patience)
+        try:
+            may_go, wait, look = self._take_script(
+                keys=[self._key(host)],
+                args=[*map(_microseconds, numbers), int(in_batch), self._look_every],
+            )
+        except redis.RedisError as error:
+            self._note(error)
+            return
+        self._note(None)
+        seconds = int(wait) / 1e6
+        if not may_go:
+            raise OutOfBudget(host=host, retry_after=seconds)
+        if look:
+            self._looks.put(host, True, self._window)
+        if seconds:
+            self._sleep(seconds)
+            stopped = self._stopped.get(host)
+            if stopped is not None:
+                raise OutOfBudget(host=host, retry_after=max(0.0, stopped.until - time.monotonic()))
+
+    def learn(self, host: str, call: str, status: int, headers: Mapping[str, str], seconds: float) -> None:
+        """Takes notice of an answer after `seconds`; `call` is the request's HTTP method.
+
+        Told to the other workers about once a second, and at once if it is a refusal.
+        """
+        now = self._clock()
+        bucket = read_bucket(headers, now=now)
+        hosts = bucket if bucket is not None and is_hosts(bucket, call) else None
+        if status != 429:
+            news = (host, hosts is not None)
+            if self._told.get(news) is not None:
+                return
+            self._told.put(news, True, self._tell_every)
+        stop = read_stop(bucket, call, headers, now=now, longest=self._window) if status == 429 else None
+        if stop is not None:
+            self._stopped.put(host, True, stop.seconds)
+            log.warning("host_refuses", host=host, seconds=round(stop.seconds, 3))
+        try:
+            self._learn_script(
+                keys=[self._key(host)],
+                args=[
+                    *map(_microseconds, (self._interval, self._window, seconds)),
+                    _microseconds(stop.seconds) if stop else -1,
+                    stop.used if stop and stop.used is not None else -1,
+                    *((hosts.limit, hosts.remaining, _microseconds(hosts.left)) if hosts else (0, 0, 0)),
+                    _microseconds(hosts.window) if hosts else 0,
+                    int(bucket is not None),
+                ],
+            )
+        except redis.RedisError as error:
+            self._note(error)
+
+    def rooms(self, hosts: Collection[str], *, within: float) -> dict[str, Room]:
+        """What each of `hosts` has for batches within so many seconds. All there is, while Redis is away."""
+        names = [*hosts]
+        if not names:
+            return {}
+        try:
+            found: Sequence[Sequence[bytes]] = self._rooms_script(
+                keys=[self._key(host) for host in names],
+                args=[_microseconds(self._interval), _microseconds(self._window)],
+            )
+        except redis.RedisError as error:
+            self._note(error)
+            found = [(b"0", str(_microseconds(self._interval)).encode(), b"-1")] * len(names)
+        rooms = {}
+        for host, figures in zip(names, found, strict=True):
+            wait, interval, seconds = (int(figure) / 1e6 for figure in figures)
+            requests = max(0.0, within - wait) / interval
+            rooms[host] = Room(requests, 1 / interval, wait, seconds if seconds >= 0 else None)
+        return rooms
+
+    @contextmanager
+    def login(self, host: str, account: str) -> Iterator[None]:
+        """See `worker.pace.Pace`. Counts a login whatever comes of it, unless the request was never made."""
+        self.take_login(host, account)
+        try:
+            yield
+        except OutOfBudget:
+            self._give_back_login(host, account)
+            raise
+
+    def take_login(self, host: str, account: str) -> None:
+        """Takes one login out of the account's budgets. Raises `OutOfBudget` without a host when one is used up."""
+        sizes = [number for limit in LOGIN_LIMITS for number in (limit.count, limit.seconds * 1000)]
+        try:
+            rest = self._login_script(keys=self._login_keys(host, account), args=sizes)
+        except redis.RedisError as error:
+            self._note(error)
+            return
+        if rest:
+            raise OutOfBudget(
+                "This account has been logged in to too often from here, so its server was not asked.",
+                retry_after=rest / 1000,
+            )
+
+    def wants_look(self, host: str) -> bool:
+        """See `worker.pace.Pace`: once per hundredth of the budget, where a host hides its own bucket behind others."""
+        return self._looks.pop(host)
+
+    @contextmanager
+    def _watched(self, host: str, call: str) -> Iterator[Answered]:
+        started = time.monotonic()
+        answer: list[tuple[int, Mapping[str, str]]] = []
+        try:
+            yield lambda status, headers: answer.append((status, headers))
+        finally:
+            seconds = time.monotonic() - started
+            if answer:
+                self._bulkhead.answered(host, seconds)
+                self.learn(host, call, *answer[0], seconds)
+            else:
+                self._bulkhead.failed(host, seconds)
+
+    def _give_back_login(self, host: str, account: str) -> None:
+        try:
+            self._no_login_script(keys=self._login_keys(host, account))
+        except redis.RedisError as error:
+            self._note(error)
+
+    def _key(self, host: str) -> str:
+        return f"{_PREFIX}:{self._address}:{host}"
+
+    def _login_keys(self, host: str, account: str) -> list[str]:
+        return [f"{_PREFIX}:{self._address}:{host}:{account}:{limit.seconds}" for limit in LOGIN_LIMITS]
+
+    def _note(self, error: redis.RedisError | None) -> None:
+        """One line when Redis goes, however many requests find it away."""
+        is_away = error is not None
+        if self._is_away == is_away:
+            return
+        with self._lock:
+            has_changed, self._is_away = self._is_away != is_away, is_away
+        if has_changed and error is not None:
+            log.warning("requests_not_paced", cause=type(error).__name__)
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1e6)

@@ -1,0 +1,141 @@
+"""The budget of one host: what Redis does in one step.
+
+A virtual scheduling GCRA (ITU-T I.371): `line` is when the next request is due, and each moves it on by an interval.
+Kept in a hash per host, which is forgotten when nobody has asked for a while. Times are microseconds of the server's
+clock throughout.
+
+    line                             when the next request of a batch is due
+    count                            requests let through, whoever made them
+    stop                             none before: the host said so
+    factor, factored_at              share of the rate that is used since a host refused without saying why
+    cap, cap_until                   the interval may not be shorter, until then
+    base_*                           what the host said first in this window
+    others                           requests a microsecond that others have made since
+    seen                             `count` when the host's bucket was seen last
+    speaks                           set when it says anything about limits
+    seconds                          what its answers take, smoothed
+"""
+
+# What a factor gains in a window without a refusal, and the least that it is or a refusal makes of it.
+_SHARED = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local function whole(number) return string.format('%.0f', number) end
+local function factor_now(factor, factored_at, window)
+  if not factor then return 1 end
+  return math.min(1, factor + 0.05 * math.max(0, math.floor((now - factored_at) / window)))
+end
+local function interval_now(nominal, window, factor, factored_at, cap, cap_until)
+  local interval = nominal / factor_now(tonumber(factor), tonumber(factored_at), window)
+  if cap and now < tonumber(cap_until) then interval = math.max(interval, tonumber(cap)) end
+  return interval
+end
+"""
+
+# KEYS: the host. ARGV: nominal interval, window, how far behind the line may lag, how far ahead of it the caller may
+# go at once, how long it would wait, whether it is a batch's, after how many requests to look.
+# Gives whether it may go, in how long or when to come back, and whether it is time for a look.
+TAKE = (
+    _SHARED
+    + """
+local nominal, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local f = redis.call('HMGET', KEYS[1],
+  'line', 'count', 'stop', 'factor', 'factored_at', 'cap', 'cap_until', 'seen', 'speaks')
+local line = math.max(tonumber(f[1]) or now, now - tonumber(ARGV[3]))
+local count = tonumber(f[2]) or 0
+local wait = math.max(0, line - now - tonumber(ARGV[4]), (tonumber(f[3]) or 0) - now)
+if wait > tonumber(ARGV[5]) then return {0, whole(wait), 0} end
+count = count + 1
+redis.call('HSET', KEYS[1], 'count', count,
+  'line', whole(line + interval_now(nominal, window, f[4], f[5], f[6], f[7])))
+redis.call('PEXPIRE', KEYS[1], whole(2 * window / 1000 + 10000))
+if ARGV[6] == '1' and f[9] and count - (tonumber(f[8]) or 0) >= tonumber(ARGV[7]) then
+  redis.call('HSET', KEYS[1], 'seen', count)
+  return {1, whole(wait), 1}
+end
+return {1, whole(wait), 0}
+"""
+)
+
+# KEYS: the host. ARGV: nominal interval, window, what the answer took; what to stop for and the share of the window
+# used, or -1; the bucket's limit, remaining, left and window, or a limit of 0; whether it says anything of limits.
+LEARN = (
+    _SHARED
+    + """
+local nominal, window, seconds = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local f = redis.call('HMGET', KEYS[1], 'line', 'count', 'stop', 'factor', 'factored_at',
+  'base_ends', 'base_remaining', 'base_count', 'base_at', 'others', 'seconds')
+local count = tonumber(f[2]) or 0
+local old = tonumber(f[11])
+redis.call('HSET', KEYS[1], 'seconds', whole(old and 0.8 * old + 0.2 * seconds or seconds))
+if ARGV[10] == '1' then redis.call('HSET', KEYS[1], 'speaks', 1) end
+
+local stop, used = tonumber(ARGV[4]), tonumber(ARGV[5])
+if stop >= 0 then
+  local until_ = math.max(now + stop, tonumber(f[3]) or 0)
+  redis.call('HSET', KEYS[1], 'stop', whole(until_), 'line', whole(math.max(until_, tonumber(f[1]) or 0)))
+  if used >= 0 and now >= (tonumber(f[5]) or 0) then
+    local factor = factor_now(tonumber(f[4]), tonumber(f[5]), window) * math.max(0.5, used)
+    redis.call('HSET', KEYS[1], 'factor', math.max(0.1, factor), 'factored_at', whole(until_))
+  end
+end
+
+local limit = tonumber(ARGV[6])
+if limit > 0 then
+  local remaining, left, theirs = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+  local ends, others = now + left, tonumber(f[10]) or 0
+  if not f[6] or math.abs(ends - tonumber(f[6])) > theirs / 4 or remaining > tonumber(f[7]) then
+    redis.call('HSET', KEYS[1], 'base_ends', whole(ends), 'base_remaining', remaining, 'base_count', count,
+      'base_at', whole(now))
+  elseif now - f[9] >= theirs / 50 then
+    local gone, ours = f[7] - remaining, count - f[8]
+    others = math.min(math.max((gone - ours) / (now - f[9]), 0), limit / theirs)
+  end
+  -- A limit below ours is kept to in the same way as ours: a fiftieth is left over.
+  local usual = math.max(nominal, math.min(theirs / math.max(limit * 0.98, 0.5), window))
+  local interval = usual
+  local ours = remaining - others * left
+  -- The window may end half a second sooner than we think.
+  if ours + limit / 50 < (left - 500000) / usual then
+    interval = math.max(usual, math.min(left / math.max(ours, 0.001), 10 * nominal))
+  end
+  redis.call('HSET', KEYS[1], 'others', string.format('%.9f', others), 'seen', count, 'cap', whole(interval),
+    'cap_until', whole(now + math.min(left, window) + window / 10))
+end
+redis.call('PEXPIRE', KEYS[1], whole(2 * window / 1000 + 10000))
+"""
+)
+
+# KEYS: the hosts. ARGV: nominal interval, window. For each: the wait, the interval, and what its answers take or -1.
+ROOMS = (
+    _SHARED
+    + """
+local rooms = {}
+for i, key in ipairs(KEYS) do
+  local f = redis.call('HMGET', key, 'line', 'stop', 'factor', 'factored_at', 'cap', 'cap_until', 'seconds')
+  local wait = math.max(0, (tonumber(f[1]) or 0) - now, (tonumber(f[2]) or 0) - now)
+  local interval = interval_now(tonumber(ARGV[1]), tonumber(ARGV[2]), f[3], f[4], f[5], f[6])
+  rooms[i] = {whole(wait), whole(interval), f[7] or '-1'}
+end
+return rooms
+"""
+)
+
+# KEYS: the account's windows. ARGV: the count and window of each. Fixed windows that begin with the first login, as
+# the PDS's own. Gives 0, or the rest of the one that is used up.
+LOGIN = """
+for i, key in ipairs(KEYS) do
+  if tonumber(redis.call('GET', key) or 0) >= tonumber(ARGV[2 * i - 1]) then return redis.call('PTTL', key) end
+end
+for i, key in ipairs(KEYS) do
+  if redis.call('INCR', key) == 1 then redis.call('PEXPIRE', key, ARGV[2 * i]) end
+end
+return 0
+"""
+
+# KEYS: the account's windows.
+NO_LOGIN = """
+for _, key in ipairs(KEYS) do
+  if tonumber(redis.call('GET', key) or 0) > 0 then redis.call('DECR', key) end
+end
+"""
