@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from api_shim.batch_events import BatchEvents
 from api_shim.broker import Broker, RedisBroker
 from api_shim.metrics import Metrics
 from api_shim.queue import CeleryQueue, TaskQueue
 from api_shim.threads import Threads
 from api_shim.waiting import Waiting
+from connections.bulk.reading import Batches
 from connections.db import Database
 from connections.ids import new_id
 from connections.messages import reply_channel
@@ -35,6 +37,8 @@ class Shim:
     queue: TaskQueue
     broker: Broker
     waiting: Waiting
+    batches: Batches
+    batch_events: BatchEvents
     metrics: Metrics
     accepting: Threads
     """Stores and sends. A frozen queue blocks these threads and no others."""
@@ -80,6 +84,7 @@ def build_shim(
     service = service or ConnectService(database, _sealer(settings), settings)
     reading = Threads("reading", size=_READING_THREADS)
     waiting = Waiting(lambda task_ids: reading.run(service.finished, task_ids))
+    batches = Batches(database)
     return Shim(
         id=new_id("shim"),
         settings=settings,
@@ -88,6 +93,8 @@ def build_shim(
         queue=queue or CeleryQueue(settings),
         broker=broker or RedisBroker(settings.redis),
         waiting=waiting,
+        batches=batches,
+        batch_events=BatchEvents(lambda caller, batch_id: reading.run(batches.get, caller, batch_id)),
         metrics=Metrics(waiting.__len__),
         accepting=Threads("accepting", size=_ACCEPTING_THREADS),
         reading=reading,

@@ -99,7 +99,10 @@ def describe(app: FastAPI) -> Json:
     schemas.update(_connect_request_schemas())
     for path in document["paths"].values():
         for operation in path.values():
+            _drop_foreign_refusal(operation)
             _add_request_id(operation)
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
     return document
 
 
@@ -135,6 +138,15 @@ def _add_aliases(credentials: Json) -> None:
             ways.append({"required": [alias], "properties": {**earlier, alias: limits}})
             earlier = {**earlier, alias: {"type": "null"}}
         credentials["allOf"].append({"anyOf": ways})
+
+
+def _drop_foreign_refusal(operation: Json) -> None:
+    """FastAPI adds a 422 in a shape of its own to routes that tell of none, though no value of theirs is refused."""
+    match operation["responses"]:
+        case {"422": {"content": {"application/json": {"schema": {"$ref": str(schema)}}}}} if schema.endswith(
+            "/HTTPValidationError"
+        ):
+            del operation["responses"]["422"]
 
 
 def _add_request_id(operation: Json) -> None:

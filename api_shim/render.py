@@ -65,7 +65,7 @@ def task(row: TaskRow) -> Task:
         created_at=row.created_at,
         finished_at=row.finished_at,
         account=outcome.account,
-        error=outcome.error and _task_error(outcome.error),
+        error=outcome.error and task_error(outcome.error),
     )
 
 
@@ -90,7 +90,8 @@ def _outcome_answer(row: TaskRow, request_id: str, headers: Mapping[str, str]) -
     )
 
 
-def _task_error(error: ErrorBody) -> TaskError:
+def task_error(error: ErrorBody) -> TaskError:
+    """The error with the status it would have had."""
     return TaskError(**dict(error), http_status=status_of(error.code))
 
 

@@ -8,6 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api_shim.app import create_app
+from api_shim.batch_events import BatchEvents
 from api_shim.bootstrap import Shim
 from api_shim.protocol import Protocol
 from api_shim.waiting import Waiting
@@ -44,7 +45,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
         # Nothing here asks who the client is, so no header needs to be believed.
         proxy_headers=False,
     )
-    server = _Server(config, shim.waiting, grace)
+    server = _Server(config, shim.waiting, shim.batch_events, grace)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
@@ -54,11 +55,13 @@ def run(app: FastAPI, host: str, port: int) -> None:
 class _Server(uvicorn.Server):
     """Sends waiting callers home in good time, instead of cutting them off at the end."""
 
-    def __init__(self, config: uvicorn.Config, waiting: Waiting, grace_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, waiting: Waiting, events: BatchEvents, grace_seconds: float) -> None:
         super().__init__(config)
         self._waiting = waiting
+        self._events = events
         self._grace_seconds = grace_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._events.release()
         self._waiting.release_after(self._grace_seconds)
         await super().shutdown(sockets)

@@ -81,9 +81,14 @@ async def document(api: Api) -> dict[str, Any]:
     return document
 
 
+BATCH = "/v1/connect/batches/{batch_id}"
 STATUSES = {
     ("/v1/accounts/connect", "post"): {201, 202, 400, 401, 405, 409, 413, 415, 422, 429, 500, 503, 504},
     ("/v1/connect/tasks/{task_id}", "get"): {200, 400, 401, 404, 405, 422, 500, 503},
+    (BATCH, "get"): {200, 400, 401, 404, 405, 500, 503},
+    (f"{BATCH}/results", "get"): {200, 400, 401, 404, 405, 422, 500, 503},
+    (f"{BATCH}/events", "get"): {200, 204, 400, 401, 404, 405, 500, 503},
+    (f"{BATCH}/cancel", "post"): {200, 400, 401, 404, 405, 500, 503},
     ("/healthz", "get"): {200, 400, 405, 500},
     ("/readyz", "get"): {200, 400, 405, 500, 503},
     ("/metrics", "get"): {200, 400, 405, 500},
@@ -123,7 +128,7 @@ async def test_keys_are_documented_where_they_are_needed(document: dict[str, Any
         for path, operations in document["paths"].items()
         for operation in operations.values()
         if "security" in operation
-    } == {"/v1/accounts/connect", "/v1/connect/tasks/{task_id}"}
+    } == {path for path, _method in STATUSES if path.startswith("/v1/")}
 
 
 async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
