@@ -3,11 +3,11 @@
 It is also the demo's memory: the key in it is used again as long as it works, because the database has only its hash.
 """
 
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from cli.replacing import replacing
 from cli.stack import Shape
 from connections import api_keys
 from connections.db import Database
@@ -22,7 +22,7 @@ _KEY = "UNIPOST_API_KEY"
 def write_dev_env(settings: Settings, shape: Shape, handle: str, app_password: str) -> Path:
     """Makes workspace, profile and key unless they were made before. Returns the path of the file."""
     path = settings.var_dir / "dev.env"
-    known_key = _read(path).get(_KEY, "")
+    known_key = read_dev_env(path).get(_KEY, "")
     database = Database(settings.database, pool_size=1)
     try:
         key = known_key if _works(database, known_key) else _create_key(database)
@@ -36,7 +36,7 @@ def write_dev_env(settings: Settings, shape: Shape, handle: str, app_password: s
 
 
 def copy_dev_env(path: Path, to: Path) -> None:
-    _write(to, _read(path))
+    _write(to, read_dev_env(path))
 
 
 def _works(database: Database, key: str) -> bool:
@@ -68,7 +68,7 @@ def _create_key(database: Database) -> str:
     return made.key
 
 
-def _read(path: Path) -> dict[str, str]:
+def read_dev_env(path: Path) -> dict[str, str]:
     """Its variables; none when there is no such file."""
     if not path.exists():
         return {}
@@ -77,9 +77,5 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, variables: Mapping[str, str]) -> None:
-    """Replaces the file in one step; its owner alone may read it."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with replacing(path) as file:
         file.writelines(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
-    partial.replace(path)

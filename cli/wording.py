@@ -19,12 +19,12 @@ def account_lines(account: Account) -> list[str]:
     ]
 
 
-def error_lines(answer: ErrorAnswer, retry_after: int | None = None) -> list[str]:
-    """`retry_after` is in seconds."""
+def error_lines(answer: ErrorAnswer, retry_after: int | None = None, *, outcome: str = "Not connected") -> list[str]:
+    """`retry_after` is in seconds; `outcome` says what came of the error."""
     error = answer.error
     more = [issue.message for issue in error.issues or [] if issue.message != error.message]
     return [
-        f"Not connected: {error.message}",
+        f"{outcome}: {error.message}",
         *(f"  - {message}" for message in more),
         *_table(
             {
@@ -39,11 +39,11 @@ def error_lines(answer: ErrorAnswer, retry_after: int | None = None) -> list[str
 
 def _next_step(action: NextAction | None, retry_after: int | None) -> str | None:
     if action is NextAction.WAIT_AND_RETRY and retry_after is not None:
-        return f"try again in {_roughly(retry_after)}"
+        return f"try again in {roughly(retry_after)}"
     return action and _NEXT_STEPS.get(action)
 
 
-def _roughly(seconds: int) -> str:
+def roughly(seconds: int) -> str:
     """Rounded up, so that nobody comes back too early: `40 s`, `14 min`, `3 h`."""
     for length, unit in ((3600, "h"), (60, "min")):
         if seconds > 1.5 * length:
