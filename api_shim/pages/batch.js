@@ -21,6 +21,8 @@ function show(next) {
 /** Back to the form, with what was wrong. The key is forgotten. */
 function askForKey(message) {
   key = null;
+  document.title = "Batch";
+  $("headline").textContent = "Open this batch";
   $("batch").hidden = true;
   $("key-form").hidden = false;
   $("key-error").textContent = message;
@@ -47,6 +49,7 @@ async function follow() {
         lastId = event.id;
         if (event.type === "end") break;
         if (event.type === "progress") show(await unpack(event.data).catch(lost("This is no event.")));
+        if (event.type === "comment") show((await askJson("")).data); // no row ended for a while: the speed sinks
       }
       if (isOver(batch)) continue; // told by an event: a last snapshot ends it
     } catch (error) {
@@ -169,8 +172,7 @@ $("keep").addEventListener("click", () => $("confirm").close());
 $("stop").addEventListener("click", () => {
   $("confirm").close();
   act($("cancel"), async () => {
-    await askJson("/cancel", { method: "POST" });
-    show((await askJson("")).data);
+    show((await askJson("/cancel", { method: "POST" })).data);
   });
 });
 $("key").focus();

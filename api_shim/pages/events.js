@@ -3,7 +3,10 @@
 
 const SILENCE_SECONDS = 60; // the service sends a comment more often than that
 
-/** Yields {id, type, data} until the stream ends; nothing at all after a 204. Throws `Refused` or `Lost`. */
+/**
+ * Yields {id, type, data} until the stream ends, and the type "comment" where the service only says that it still lives;
+ * nothing at all after a 204. Throws `Refused` or `Lost`.
+ */
 async function* events(lastId) {
   const limit = patience(SILENCE_SECONDS);
   try {
@@ -26,7 +29,8 @@ async function* events(lastId) {
           continue;
         }
         const [, name, value] = /^([^:]*):? ?(.*)$/.exec(line);
-        if (name === "id") event.id = value;
+        if (name === "") yield { ...event, type: "comment" };
+        else if (name === "id") event.id = value;
         else if (name === "event") event.type = value;
         else if (name === "data") event.data.push(value);
       }

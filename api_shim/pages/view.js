@@ -49,8 +49,8 @@ function facts(batch) {
   return [
     ["Started", clock(new Date(batch.created_at))],
     ["Ended", batch.finished_at && `${clock(new Date(batch.finished_at))}, after ${took}`],
-    ["Speed", !over && (batch.rate ? speed(batch.rate) : "Nothing to tell yet")],
-    ["Finish", !over && (finish || "Nothing to tell yet")],
+    ["Speed", !over && batch.rate && speed(batch.rate)],
+    ["Finish", !over && (finish || "Not known yet")],
     ["Waits for", !over && batch.waits_for && waitWords(batch.waits_for)],
   ].filter(([, text]) => text);
 }
@@ -68,7 +68,7 @@ function fill(parent, wanted) {
 function showBatch(batch) {
   const left = unfinishedOf(batch);
   const done = batch.total - left;
-  const share = `${number(percent(done, batch.total))} %`;
+  const share = `${percent(done, batch.total)}%`;
   document.title = isOver(batch) ? headline(batch) : `${share} · ${headline(batch)}`;
   $("headline").textContent = headline(batch);
   $("percent").textContent = share;
@@ -136,5 +136,5 @@ function speak(batch) {
   const step = `${batch.status} ${Math.floor(share / 10)}`;
   if (step === spokenOf) return;
   spokenOf = step;
-  $("spoken").textContent = isOver(batch) ? headline(batch) : `${headline(batch)}, ${share} %`;
+  $("spoken").textContent = isOver(batch) ? headline(batch) : `${headline(batch)}, ${share}%`;
 }

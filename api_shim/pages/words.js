@@ -30,7 +30,7 @@ const number = (value) => value.toLocaleString();
 const rows = (count) => (count === 1 ? "1 row" : `${number(count)} rows`);
 const few = (value) => value.toLocaleString(undefined, { maximumSignificantDigits: 2 });
 
-// Rounded down: 100 % means that nothing is left.
+// Rounded down: 100 means that nothing is left.
 const percent = (part, whole) => (whole ? Math.floor((100 * part) / whole) : 100);
 
 function duration(seconds) {
@@ -50,7 +50,7 @@ function period(seconds) {
 
 function clock(date, { exact = false } = {}) {
   const isToday = date.toDateString() === new Date().toDateString();
-  const time = { hour: "2-digit", minute: "2-digit", ...(exact && { second: "2-digit" }) };
+  const time = { hour: "numeric", minute: "2-digit", ...(exact && { second: "2-digit" }) };
   return date.toLocaleString(undefined, isToday ? time : { ...time, day: "numeric", month: "short" });
 }
 

@@ -81,7 +81,7 @@ class ScriptedApi:
         self.batch = a_batch()
         self.failures: list[BatchResult] = []
         self.events: list[tuple[str, str]] = []
-        """Type and data; the id of each is its place, counted from 1."""
+        """Type and data; the id of each is its place, counted from 1. One without data is a comment."""
         self.refusal: Response | None = None
         """Answers everything that was not refused for its key."""
         self.is_canceled = False
@@ -192,10 +192,10 @@ class ScriptedApi:
     async def _stream(self, last: int) -> AsyncIterator[str]:
         self.streams += 1
         try:
-            yield ": open\n\n"
+            yield "retry: 2000\n\n"
             while not self._is_dropping:
                 for number, (kind, data) in enumerate(self.events[last:], last + 1):
-                    yield f"id: {number}\r\nevent: {kind}\ndata: {data}\n\n"
+                    yield f"id: {number}\r\nevent: {kind}\ndata: {data}\n\n" if data else f": {kind}\n\n"
                     last = number
                     if kind == "end":
                         return

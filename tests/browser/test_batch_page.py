@@ -78,7 +78,7 @@ def test_it_shows_where_the_batch_stands(page: Page, api: ScriptedApi) -> None:
 
     open_batch(page, api)
 
-    page.wait_for("64 %")
+    page.wait_for("64%")
     text = page.text
     for seen in (
         "6,402 of 10,000 rows done",
@@ -97,9 +97,9 @@ def test_it_shows_where_the_batch_stands(page: Page, api: ScriptedApi) -> None:
     assert page.evaluate(f"[{bar}.ariaValueNow, {bar}.ariaValueMax, {bar}.ariaValueText]") == [
         "6402",
         "10000",
-        "64 %, 6,402 of 10,000 rows done",
+        "64%, 6,402 of 10,000 rows done",
     ]
-    assert page.evaluate("document.title") == "64 % · Connecting accounts"
+    assert page.evaluate("document.title") == "64% · Connecting accounts"
 
 
 def test_it_follows_the_batch_to_its_end(page: Page, api: ScriptedApi) -> None:
@@ -116,6 +116,17 @@ def test_it_follows_the_batch_to_its_end(page: Page, api: ScriptedApi) -> None:
     assert len(api.headers_of("/events")) == 1
 
 
+def test_the_speed_sinks_while_no_row_ends(page: Page, api: ScriptedApi) -> None:
+    api.batch = a_batch(rate=9.8)
+    open_batch(page, api)
+    page.wait_for("9.8 rows per second")
+
+    api.batch = a_batch(rate=0.25)
+    api.events.append(("still here", ""))
+
+    page.wait_for("15 rows per minute")
+
+
 def test_those_who_hear_it_are_told_of_every_tenth_only(page: Page, api: ScriptedApi) -> None:
     open_batch(page, api)
     page.evaluate(
@@ -127,7 +138,7 @@ def test_those_who_hear_it_are_told_of_every_tenth_only(page: Page, api: Scripte
         api.tell(a_batch(counts={"connected": connected}))
         page.wait_for(f"{connected:,} of 10,000 rows done")
 
-    assert page.evaluate("heard") == ["Connecting accounts, 11 %", "Connecting accounts, 21 %"]
+    assert page.evaluate("heard") == ["Connecting accounts, 11%", "Connecting accounts, 21%"]
 
 
 def test_a_stream_that_breaks_off_is_resumed_where_it_was(page: Page, api: ScriptedApi) -> None:
