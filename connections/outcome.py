@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from connections.contract import Account, ErrorBody, RetryPolicy, RetryState, Timestamp, WireModel
-from connections.errors import TaskExpired
+from connections.errors import TaskExpired, UpstreamFailed
 
 
 class Outcome(WireModel):
@@ -28,6 +28,18 @@ class Outcome(WireModel):
             reason="the task's time ended before it could be finished",
         )
         return cls(error=TaskExpired().describe(policy))
+
+    def after_failures(self, *, attempts: int, max_attempts: int) -> Self | None:
+        """The end of a task that was at its platform's failures when its time ended; None when it was not."""
+        if self.error is None or self.error.code != UpstreamFailed.code:
+            return None
+        policy = RetryPolicy.of(
+            RetryState.EXHAUSTED,
+            attempts=attempts,
+            max_attempts=max_attempts,
+            reason="the task's time ended while the server was failing",
+        )
+        return self.model_copy(update={"error": self.error.model_copy(update={"retry_policy": policy})})
 
     @property
     def cause(self) -> str | None:

@@ -2,7 +2,8 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from connections.messages import Queue
 from connections.outcome import Outcome
 from connections.repository import accounts, tasks
 from connections.repository.accounts import NewAccount
-from connections.repository.tasks import ClaimedTask
+from connections.repository.tasks import ClaimedTask, DueTask
 from connections.vault import KeyNotHeld, Opener, SealedFor, TokenCipher
 from connections.verified import Credentials, VerifiedAccount
 
@@ -60,6 +61,7 @@ class Settlement:
         self._cipher = cipher
         self._lease = lease_seconds
         self._claims: dict[int, Claim] = {}
+        self._carried: dict[int, Sequence[str]] = {}
 
     def claim(self, task_id: str) -> ClaimedTask | None:
         """The task for one attempt; None when it is settled, taken by another worker or not due yet."""
@@ -86,11 +88,22 @@ class Settlement:
         Returns the tasks' ids. An attempt that goes on may still be settled, until another worker claims its task.
         """
         with self._database.write() as connection:
+            for task_ids in self._carried.copy().values():
+                tasks.give_back(connection, task_ids)
             return [
                 claim.task_id
                 for claim in self.claims().values()
                 if tasks.release_task(connection, claim.task_id, fence=claim.fence)
             ]
+
+    @contextmanager
+    def carrying(self, task_ids: Sequence[str]) -> Iterator[None]:
+        """While rows of a batch are this thread's to begin, `release` gives them back as well."""
+        self._carried[threading.get_ident()] = task_ids
+        try:
+            yield
+        finally:
+            del self._carried[threading.get_ident()]
 
     def open_credentials(self, task: ClaimedTask) -> Credentials:
         """Raises `KeyUnavailable` for a key that is not here (yet), `UnreadableSecret` when they do not open."""
@@ -158,8 +171,7 @@ class Settlement:
     def expire(self, task: ClaimedTask) -> bool:
         """Ends a task whose time was over when it was claimed. False when another worker has taken it over."""
         # The claim counted an attempt that is not made.
-        outcome = Outcome.of_expiry(attempts=task.attempts - 1, max_attempts=task.max_attempts)
-        return self._finish(task, TaskStatus.EXPIRED, outcome)
+        return self._finish(task, *_end_of_time(task, attempts=task.attempts - 1))
 
     def postpone(
         self,
@@ -205,12 +217,12 @@ class Settlement:
             lost: defaultdict[int, list[str]] = defaultdict(list)
             for task in due:
                 if task.has_expired:
-                    outcome = Outcome.of_expiry(attempts=task.attempts, max_attempts=task.max_attempts)
+                    status, outcome = _end_of_time(task, attempts=task.attempts)
                     tasks.finish_task(
                         connection,
                         task.id,
                         fence=task.fence,
-                        status=TaskStatus.EXPIRED,
+                        status=status,
                         outcome=outcome.to_row(),
                         cause=outcome.cause,
                     )
@@ -245,6 +257,14 @@ class Settlement:
             host=verified.host,
             session=self._cipher.encrypt_session(account_id, verified.session),
         )
+
+
+def _end_of_time(task: ClaimedTask | DueTask, *, attempts: int) -> tuple[TaskStatus, Outcome]:
+    """How a task ends whose time is over. A row of a batch whose server failed all the time ends for that reason."""
+    failed = Outcome.from_row(task.outcome).after_failures(attempts=attempts, max_attempts=task.max_attempts)
+    if task.batch_id is not None and failed is not None:
+        return TaskStatus.FAILED, failed
+    return TaskStatus.EXPIRED, Outcome.of_expiry(attempts=attempts, max_attempts=task.max_attempts)
 
 
 def _refuse_if_connected(connection: Connection, task: ClaimedTask, external_id: str, name: str | None) -> None:

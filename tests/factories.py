@@ -1,19 +1,24 @@
 """Rows and doubles that many tests need."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, insert
 
 from connections.api_keys import new_api_key
+from connections.contract import TaskStatus
 from connections.db import Database
 from connections.errors import ConnectorError
 from connections.ids import new_id
 from connections.intake import ConnectCommand
+from connections.messages import Queue
+from connections.models import connect_batches, connect_tasks
 from connections.repository import workspaces
 from connections.repository.tasks import ClaimedTask
 from connections.service import Caller
+from connections.sqltime import from_now
+from connections.vault import SealedFor, Sealer, key_id_of
 from connections.verified import Credentials, Session, VerifiedAccount
 from worker.login_limits import LoginLimits
 from worker.platforms.base import BeforeLogin
@@ -109,3 +114,78 @@ class NoLoginLimits(LoginLimits):
     @contextmanager
     def count(self, task: ClaimedTask) -> Iterator[Callable[[str], None]]:
         yield lambda external_id: None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBatch:
+    """A batch in the tables, accepted; `task_ids` in the order of its rows."""
+
+    id: str
+    task_ids: list[str]
+
+
+def make_batch(
+    database: Database,
+    tenant: Tenant,
+    people: Sequence[str],
+    sealer: Sealer,
+    *,
+    password: str = "correct",
+    max_attempts: int = 12,
+    expires_in: float = 3600.0,
+    is_accepted: bool = True,
+) -> MadeBatch:
+    """A batch with a row for each identifier in `people`, as the API leaves it."""
+    batch_id, task_ids = new_id("cb"), [new_id("ct") for _ in people]
+    fingerprints = sealer.fingerprints()
+    rows = []
+    for number, (task_id, identifier) in enumerate(zip(task_ids, people, strict=True), start=1):
+        sealed = sealer.seal(
+            {"identifier": identifier, "password": password},
+            SealedFor(task_id=task_id, workspace_id=tenant.workspace_id),
+        )
+        rows.append(
+            {
+                "id": task_id,
+                "sealed_credentials": sealed,
+                "sealing_key": key_id_of(sealed),
+                "fingerprint": fingerprints.of(batch_id, str(number)),
+                "batch_row": number,
+            }
+        )
+    batch = insert(connect_batches).values(
+        id=batch_id,
+        workspace_id=tenant.workspace_id,
+        platform="bluesky",
+        request_id="req_1",
+        total=len(people),
+        created_at=from_now(),
+        accepted_at=from_now() if is_accepted else None,
+    )
+    task = insert(connect_tasks).values(
+        id=bindparam("id"),
+        sealed_credentials=bindparam("sealed_credentials"),
+        sealing_key=bindparam("sealing_key"),
+        fingerprint=bindparam("fingerprint"),
+        batch_row=bindparam("batch_row"),
+        batch_id=batch_id,
+        workspace_id=tenant.workspace_id,
+        profile_id=tenant.profile_ids[0],
+        platform="bluesky",
+        queue=Queue.BULK,
+        status=TaskStatus.QUEUED,
+        request_id="req_1",
+        attempts=0,
+        max_attempts=max_attempts,
+        fence=0,
+        available_at=from_now(),
+        sweep_at=from_now(expires_in),
+        sweeps=0,
+        expires_at=from_now(expires_in),
+        created_at=from_now(),
+        dispatch_at=from_now(),
+    )
+    with database.write() as connection:
+        connection.execute(batch)
+        connection.execute(task, rows)
+    return MadeBatch(batch_id, task_ids)

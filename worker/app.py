@@ -10,9 +10,10 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from connections.messages import PRUNE, SWEEP, Queue
+from connections.messages import DISPATCH, PRUNE, SWEEP, Queue
 from connections.settings import Settings, load_settings
 
+_DISPATCH_EVERY_SECONDS = 1.0
 _SWEEP_EVERY_SECONDS = 2.0
 _PRUNE_EVERY_SECONDS = 60.0
 
@@ -74,6 +75,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         # Five minutes, because beat sets the date by its clock and the worker reads it by its own.
         "beat_scheduler": "celery.beat:Scheduler",  # in memory: there is nothing worth a file
         "beat_schedule": {
+            "dispatch": {
+                "task": DISPATCH,
+                "schedule": _DISPATCH_EVERY_SECONDS,
+                "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
+            },
             "sweep": {
                 "task": SWEEP,
                 "schedule": _SWEEP_EVERY_SECONDS,

@@ -14,7 +14,7 @@ from connections.vault import Followed, Opener, TokenCipher, ensure_development_
 from worker import process
 from worker.announce import Announcer
 from worker.bulkhead import Bulkhead, own_hosts
-from worker.dispatch import Dispatcher, SendRows, Unpaced
+from worker.dispatch import Dispatcher, SendRows
 from worker.dispatch_turn import Turns
 from worker.heartbeat import Heartbeat
 from worker.login_limits import LoginLimits
@@ -99,7 +99,7 @@ def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: C
         performer=performer,
         dispatcher=Dispatcher(
             Dispatching(database),
-            Unpaced(),
+            pacer,
             Turns(client),
             budget=settings.host_budget,
             send=send_rows,

@@ -1,4 +1,6 @@
-"""Lets the API know that at least one worker makes progress."""
+"""Lets others know that at least one worker makes progress, and the dispatcher how many threads there are."""
+
+import secrets
 
 import redis
 import structlog
@@ -9,21 +11,44 @@ log = structlog.get_logger()
 
 _ALIVE_FOR_SECONDS = 10
 
+# The living workers in a sorted set by the time of their end, by the server's clock; each with its number of threads.
+_THREADS_KEY = "connector:worker-threads"
+
+# ARGV: the worker, and for how many seconds it counts as alive.
+_REGISTER = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+
+_ALIVE = "return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. redis.call('TIME')[1], '+inf')"
+
 
 class Heartbeat:
-    """A key in Redis that ends by itself, and is never deleted, because another worker may renew it."""
+    """Keys in Redis that end by themselves, and are never deleted, because another worker may renew them."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, *, threads: int) -> None:
+        """`threads` is how many this worker has."""
         self._redis = client
+        self._register = client.register_script(_REGISTER)
+        self._worker = f"{secrets.token_hex(8)}/{threads}"
 
     def beat(self, *, renew: bool) -> bool:
-        """Renews the key, or only asks for a sign of life. False when Redis gives none."""
+        """Renews the keys, or only asks for a sign of life. False when Redis gives none."""
         try:
             if renew:
                 self._redis.set(WORKER_ALIVE_KEY, "1", ex=_ALIVE_FOR_SECONDS)
+                self._register(keys=[_THREADS_KEY], args=[self._worker, _ALIVE_FOR_SECONDS])
             else:
                 self._redis.ping()
         except redis.RedisError as error:
             log.debug("heartbeat_missed", cause=type(error).__name__)
             return False
         return True
+
+
+def live_threads(client: redis.Redis) -> int:
+    """The threads of all workers that have shown a sign of life lately. Raises `redis.RedisError`."""
+    workers = client.register_script(_ALIVE)(keys=[_THREADS_KEY])
+    return sum(int(worker.rsplit(b"/", 1)[1]) for worker in workers)

@@ -2,19 +2,28 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
 import structlog
 
-from connections.errors import ConnectorError, InternalError, ServiceUnavailable, TemporaryFailure
+from connections.contract import ErrorBody
+from connections.errors import (
+    ConnectorError,
+    InternalError,
+    OutOfBudget,
+    ServiceUnavailable,
+    TemporaryFailure,
+    UpstreamFailed,
+)
 from connections.outcome import Outcome
 from connections.repository.tasks import ClaimedTask
 from connections.settlement import Settlement
 from connections.verified import VerifiedAccount
 from worker.announce import Announcer
 from worker.login_limits import LoginLimits
+from worker.pace import bulk
 from worker.platforms.base import Platform
 from worker.retry import RETRIED, Again, History, Stop, decide, policy_after
 
@@ -22,6 +31,9 @@ log = structlog.get_logger()
 
 # Somebody may be waiting, so a thread may sleep this long for the next attempt. Longer waits leave no thread behind.
 SHORT_WAIT_SECONDS = 2.0
+
+# A message with rows of a batch is at an end by then, whatever is left of it; the row under way is finished.
+_ROWS_SECONDS = 5.0
 
 _END_SESSION_SECONDS = 5.0
 
@@ -44,8 +56,12 @@ class Performer:
         is_stopping: Callable[[], bool],
         uniform: Callable[[float, float], float] = random.uniform,
         pause: Callable[[float], None] = time.sleep,
+        batch_retry_seconds: float = 900.0,
     ) -> None:
-        """`attempt_seconds` is the total deadline of one attempt; once `is_stopping`, no further one begins here."""
+        """`attempt_seconds` is the total deadline of one attempt; once `is_stopping`, no further one begins here.
+
+        A row of a batch is tried for `batch_retry_seconds` at a server that fails.
+        """
         self._settlement = settlement
         self._platforms = platforms
         self._announcer = announcer
@@ -54,6 +70,7 @@ class Performer:
         self._is_stopping = is_stopping
         self._uniform = uniform
         self._pause = pause
+        self._batch_retry_seconds = batch_retry_seconds
 
     def perform(self, task_id: str) -> None:
         """Attempts until the task is settled, taken by somebody else, due only later, or this worker is to stop.
@@ -63,6 +80,20 @@ class Performer:
         """
         while (delay := self._attempt(task_id)) is not None and delay <= SHORT_WAIT_SECONDS and not self._is_stopping():
             self._pause(delay)
+
+    def perform_rows(self, task_ids: Sequence[str]) -> None:
+        """Makes one attempt at each row of a batch, one after the other; what would take too long is given back.
+
+        A row that fails waits in the table, never here: the dispatcher knows when its turn is. Raises
+        `ServiceUnavailable` as `perform` does.
+        """
+        ends_at = time.monotonic() + _ROWS_SECONDS
+        with self._settlement.carrying(task_ids), bulk():
+            for number, task_id in enumerate(task_ids):
+                if self._is_stopping() or time.monotonic() > ends_at:
+                    self._settlement.give_back(task_ids[number:])
+                    return
+                self._attempt(task_id)
 
     def _attempt(self, task_id: str) -> float | None:
         """Seconds until the next attempt, None when there is none to make here."""
@@ -118,6 +149,11 @@ class Performer:
             _end_session(platform, verified)
             log.warning("lease_lost", platform=task.platform, attempt=task.attempts)
 
+    def _lives_on(self, task: ClaimedTask, error: ConnectorError) -> float | None:
+        """For how many seconds at most the task goes on; None when the error says nothing about that."""
+        is_bounded = task.batch_id is not None and isinstance(error, UpstreamFailed)
+        return self._batch_retry_seconds if is_bounded else None
+
     def _insist(self, settle: Callable[[], bool], started: float) -> bool:
         """Settles although the database is away for a moment, as long as the lease lasts: a login that was made is not
         made again. Settling twice is settling once.
@@ -140,7 +176,9 @@ class Performer:
             caller_waits_until=task.caller_waits_until,
         )
         decision = decide(error, history, self._uniform)
-        body = error.describe(policy_after(decision, history) if isinstance(error, RETRIED) else None)
+        policy = policy_after(decision, history) if isinstance(error, RETRIED) else None
+        last = _last_failure(task, error)
+        body = error.describe(policy) if last is None else last.model_copy(update={"retry_policy": policy})
         log.info(
             "connect_failed",
             platform=task.platform,
@@ -153,13 +191,28 @@ class Performer:
         )
         match decision:
             case Again(delay):
-                outcome = Outcome.of_error(body)
-                postpone = partial(self._settlement.postpone, task, outcome, delay, uses_attempt=error.uses_attempt)
+                postpone = partial(
+                    self._settlement.postpone,
+                    task,
+                    Outcome.of_error(body),
+                    delay,
+                    uses_attempt=error.uses_attempt,
+                    expires_in=self._lives_on(task, error),
+                    lane=error.host or None if isinstance(error, OutOfBudget) else None,
+                )
                 return delay if self._insist(postpone, started) else None
             case Stop(retry_at=retry_at):
                 if self._insist(partial(self._settlement.fail, task, Outcome.of_error(body, retry_at)), started):
                     self._announcer.settled(task.id, task.reply_to)
                 return None
+
+
+def _last_failure(task: ClaimedTask, error: ConnectorError) -> ErrorBody | None:
+    """What the server of a row of a batch has failed with, when `error` only says that it was not asked again."""
+    if task.batch_id is None or not isinstance(error, OutOfBudget):
+        return None
+    last = Outcome.from_row(task.outcome).error
+    return last if last is not None and last.code == UpstreamFailed.code else None
 
 
 def _end_session(platform: Platform, verified: VerifiedAccount) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Sequence
 from functools import cache
 from types import FrameType
 from typing import Any
@@ -11,7 +12,7 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from kombu.exceptions import OperationalError
 
 from connections.errors import QueueUnavailable
-from connections.messages import CONNECT_ACCOUNT, PRUNE, SWEEP, Queue
+from connections.messages import CONNECT_ACCOUNT, CONNECT_ACCOUNTS, DISPATCH, PRUNE, SWEEP, Queue
 from connections.settings import load_settings
 from worker import process
 from worker.app import app
@@ -27,6 +28,17 @@ def connect_account(task_id: str) -> None:
     worker().performer.perform(task_id)
 
 
+@app.task(name=CONNECT_ACCOUNTS)
+def connect_accounts(task_ids: list[str]) -> None:
+    worker().performer.perform_rows(task_ids)
+    worker().dispatcher.ask()
+
+
+@app.task(name=DISPATCH)
+def dispatch() -> None:
+    worker().dispatcher.dispatch()
+
+
 @app.task(name=SWEEP)
 def sweep() -> None:
     worker().sweeper.sweep()
@@ -40,13 +52,27 @@ def prune() -> None:
 @cache
 def worker() -> Worker:
     """This process's worker. `worker_init` calls it first, before any thread does."""
-    return build_worker(load_settings(), send)
+    return build_worker(load_settings(), send, send_rows, ask_for_dispatch)
 
 
 def send(task_id: str, queue: Queue) -> None:
     """Raises `QueueUnavailable` when Redis does not take the message."""
+    _put(connect_account, queue, [task_id], task_id=task_id)
+
+
+def send_rows(task_ids: Sequence[str]) -> None:
+    """Raises `QueueUnavailable` when Redis does not take the message."""
+    _put(connect_accounts, Queue.BULK, [list(task_ids)])
+
+
+def ask_for_dispatch() -> None:
+    """Raises `QueueUnavailable` when Redis does not take the message."""
+    _put(dispatch, Queue.CONTROL, [])
+
+
+def _put(task: Any, queue: Queue, arguments: list[Any], **options: str) -> None:
     try:
-        connect_account.apply_async(args=[task_id], task_id=task_id, queue=queue.value, retry=False)
+        task.apply_async(args=arguments, queue=queue.value, retry=False, **options)
     except OperationalError as error:
         raise QueueUnavailable from error
 

@@ -161,7 +161,10 @@ def finished_tasks(connection: Connection, task_ids: Collection[str]) -> list[Ta
 
 @dataclass(frozen=True, slots=True)
 class ClaimedTask:
-    """What a worker needs for one attempt. All instants are by the database's clock."""
+    """What a worker needs for one attempt; `outcome` is that of the last one.
+
+    All instants are by the database's clock.
+    """
 
     id: str
     workspace_id: str
@@ -178,6 +181,7 @@ class ClaimedTask:
     expires_at: datetime
     caller_waits_until: datetime | None
     batch_id: str | None
+    outcome: dict[str, Any] | None = None
 
 
 _CLAIMED = (
@@ -196,6 +200,7 @@ _CLAIMED = (
     connect_tasks.c.expires_at,
     connect_tasks.c.caller_waits_until,
     connect_tasks.c.batch_id,
+    connect_tasks.c.outcome,
 )
 
 
@@ -334,6 +339,7 @@ class DueTask:
     fence: int
     has_expired: bool
     sweeps: int
+    outcome: dict[str, Any] | None
 
 
 def due_tasks(connection: Connection, *, limit: int) -> list[DueTask]:
@@ -349,6 +355,7 @@ def due_tasks(connection: Connection, *, limit: int) -> list[DueTask]:
             connect_tasks.c.fence,
             (connect_tasks.c.expires_at <= from_now()).label("has_expired"),
             connect_tasks.c.sweeps,
+            connect_tasks.c.outcome,
         )
         .where(IN_FLIGHT, connect_tasks.c.sweep_at <= from_now())
         .order_by(connect_tasks.c.sweep_at)

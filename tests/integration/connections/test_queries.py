@@ -16,7 +16,7 @@ from connections import repository
 from connections.contract import TaskStatus
 from connections.db import Database
 from connections.ids import new_id
-from connections.repository import accounts, batches, idempotency, keys, retention, tasks, workspaces
+from connections.repository import accounts, batches, dispatch, idempotency, keys, retention, tasks, workspaces
 from connections.vault import EncryptedSession
 from tests.integration.connections.rows import BATCH, Size, digest, fill
 from tests.servers import Postgres
@@ -93,6 +93,13 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     batches.results: lambda c: batches.results(c, BATCH, after=5000, limit=500),
     batches.mark_canceled: lambda c: batches.mark_canceled(c, "ws_1", BATCH),
     batches.end_canceled: lambda c: batches.end_canceled(c, BATCH, 300),
+    dispatch.open_batches: dispatch.open_batches,
+    dispatch.waiting_rows: lambda c: dispatch.waiting_rows(c, [BATCH], count_to=500),
+    dispatch.rows_on_their_way: dispatch.rows_on_their_way,
+    dispatch.due_rows: lambda c: dispatch.due_rows(c, BATCH, "", limit=200),
+    dispatch.mark_sent: lambda c: dispatch.mark_sent(c, [OPEN], sweep_in=30),
+    dispatch.note_wait: lambda c: dispatch.note_wait(c, BATCH, {"reason": "capacity"}),
+    dispatch.finish_batch: lambda c: dispatch.finish_batch(c, BATCH),
     idempotency.first_use: lambda c: idempotency.first_use(c, KEYED),
     idempotency.insert_use: lambda c: idempotency.insert_use(c, KEYED, resource_id="ct_1", request_id="req_1"),
     keys.keys_in_use: keys.keys_in_use,

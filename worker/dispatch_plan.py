@@ -1,0 +1,186 @@
+"""Which rows of batches leave the table now: one pure function.
+
+Rows wait in lanes: that of the host whose budget they lack, or the one without a name while it is not known where they
+lead. A lane gets what its host's budget allows, workspaces take turns in each, and lanes take turns for the workers'
+threads.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from worker.pacing import Room
+
+# The lane of rows that have not been looked up.
+UNKNOWN = ""
+
+# Rows are sent so far ahead of their turn, so that no host's budget lies idle until the next run.
+LOOKAHEAD_SECONDS = 1.5
+
+# One message is about so much work.
+_CHUNK_SECONDS = 1.0
+_LARGEST_CHUNK = 16
+_UNKNOWN_CHUNK = 4
+
+# A host that takes longer to answer gets few rows at once, or a dozen such hosts would hold all threads.
+_SLOW_SECONDS = 1.0
+_ROWS_AT_SLOW_HOST = 2
+_SLOW_SHARE = 0.5
+
+# With so many rows due whose hosts are known, others would only be looked up and left to wait as well.
+ENOUGH_KNOWN = 200
+
+
+class Waiting(NamedTuple):
+    """`due` rows of one batch in one lane."""
+
+    batch_id: str
+    workspace_id: str
+    lane: str
+    due: int
+
+
+class Sent(NamedTuple):
+    """`rows` of one workspace in one lane that are on their way and have not ended."""
+
+    workspace_id: str
+    lane: str
+    rows: int
+
+
+class Pick(NamedTuple):
+    """The next `rows` due of one batch in one lane."""
+
+    batch_id: str
+    lane: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The rows of one message."""
+
+    picks: tuple[Pick, ...]
+
+
+def plan(
+    waiting: Sequence[Waiting], sent: Sequence[Sent], rooms: Mapping[str, Room], *, chunks: int, turn: int
+) -> list[Chunk]:
+    """At most so many chunks that no more than `chunks` are on their way.
+
+    `waiting` has the rows to be preferred within a workspace first. `turn` is another number in every run: it decides
+    who begins where all else is equal.
+    """
+    known = Counter[str]()
+    for one in waiting:
+        if one.lane != UNKNOWN and not is_slow(rooms[one.lane]):
+            known[one.workspace_id] += one.due
+    names = {one.lane for one in waiting if one.lane == UNKNOWN or room_for(rooms[one.lane])}
+    lanes = [
+        _Lane(
+            name,
+            rooms.get(name),
+            [
+                one
+                for one in waiting
+                if one.lane == name and (name != UNKNOWN or known[one.workspace_id] <= ENOUGH_KNOWN)
+            ],
+            [one for one in sent if one.lane == name],
+            turn,
+        )
+        for name in _from(turn, sorted(names))
+    ]
+    under_way = chunks_under_way(sent, rooms)
+    left, slow_left = chunks - under_way.total(), math.ceil(chunks * _SLOW_SHARE)
+    slow_left -= sum(count for name, count in under_way.items() if name in rooms and is_slow(rooms[name]))
+    planned: list[Chunk] = []
+    while lanes and left > 0:
+        for lane in lanes[:left]:
+            if lane.is_slow and slow_left <= 0:
+                lane.quota = 0
+                continue
+            if picks := lane.next_chunk():
+                planned.append(Chunk(picks))
+                left -= 1
+                slow_left -= lane.is_slow
+        # Those that could not be reached in this round begin the next one, if there is anything left for one.
+        lanes = [lane for lane in lanes if lane.has_more]
+    return planned
+
+
+def is_slow(room: Room) -> bool:
+    """A host that has not answered yet counts as slow."""
+    return room.seconds is None or room.seconds > _SLOW_SECONDS
+
+
+def room_for(room: Room) -> int:
+    """How many rows may begin within the look-ahead: one as soon as the host's turn is in it, however slow its pace."""
+    return math.ceil(room.requests)
+
+
+def chunk_size(room: Room | None) -> int:
+    """How many rows one message carries; without a room for rows that are not looked up."""
+    if room is None:
+        return _UNKNOWN_CHUNK
+    if room.seconds is None:
+        return 1
+    return max(1, min(_LARGEST_CHUNK, int(_CHUNK_SECONDS / max(room.seconds, 0.001))))
+
+
+def chunks_under_way(sent: Iterable[Sent], rooms: Mapping[str, Room]) -> Counter[str]:
+    """About how many messages the rows on their way are in, by lane."""
+    rows = Counter[str]()
+    for one in sent:
+        rows[one.lane] += one.rows
+    return Counter({lane: math.ceil(count / chunk_size(rooms.get(lane))) for lane, count in rows.items()})
+
+
+class _Lane:
+    """What is still to be planned in one lane."""
+
+    def __init__(
+        self, name: str, room: Room | None, waiting: Sequence[Waiting], sent: Sequence[Sent], turn: int
+    ) -> None:
+        self._name = name
+        self._size = chunk_size(room)
+        self.is_slow = room is not None and is_slow(room)
+        self._due = {one.batch_id: one.due for one in waiting}
+        self._batches: dict[str, list[str]] = {}
+        for one in waiting:
+            self._batches.setdefault(one.workspace_id, []).append(one.batch_id)
+        self._order = _from(turn, sorted(self._batches))
+        self._rows = Counter({one.workspace_id: one.rows for one in sent})
+        self.quota = sum(self._due.values())
+        if room is not None:
+            under_way = self._rows.total()
+            self.quota = min(self.quota, room_for(room) - under_way)
+            if self.is_slow:
+                self.quota = min(self.quota, _ROWS_AT_SLOW_HOST - under_way)
+
+    @property
+    def has_more(self) -> bool:
+        return self.quota > 0
+
+    def next_chunk(self) -> tuple[Pick, ...]:
+        """The rows of one message, one by one from the workspace that has fewest on their way in this lane."""
+        picks = Counter[str]()
+        for _ in range(min(self._size, self.quota)):
+            workspace = min(self._order, key=self._rows.__getitem__)
+            batches = self._batches[workspace]
+            picks[batches[0]] += 1
+            self._rows[workspace] += 1
+            self._due[batches[0]] -= 1
+            if not self._due[batches[0]] and not batches[1:]:
+                self._order.remove(workspace)
+            elif not self._due[batches[0]]:
+                batches.pop(0)
+        self.quota -= picks.total()
+        return tuple(Pick(batch_id, self._name, rows) for batch_id, rows in picks.items())
+
+
+def _from(turn: int, names: Sequence[str]) -> list[str]:
+    """The names in a circle, beginning with another one at every turn."""
+    start = turn % len(names) if names else 0
+    return [*names[start:], *names[:start]]

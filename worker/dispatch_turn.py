@@ -1,0 +1,60 @@
+"""One dispatcher at a time, and how much it may hand out: what they share through Redis.
+
+All of it may be lost at any moment. Two dispatchers at once only plan with the same room: rows are marked in SQL.
+"""
+
+import secrets
+
+import redis
+
+from connections.messages import Queue
+from worker.heartbeat import live_threads
+
+_LOCK_KEY = "connector:dispatching"
+_TURN_KEY = "connector:dispatch-turn"
+_ASKED_KEY = "connector:dispatch-asked"
+
+# Longer than a run takes; a dispatcher that died holds up the others no longer.
+_LOCK_MILLISECONDS = 10_000
+# How often those who have finished something may ask for a run.
+_ASK_MILLISECONDS = 100
+
+# With so many messages unread the workers have no free threads.
+_UNREAD = 4
+
+_GIVE_UP = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class Turns:
+    """One per worker process, used by its threads. Raises `redis.RedisError` as it comes."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._give_up = client.register_script(_GIVE_UP)
+
+    def take(self) -> tuple[int, str] | None:
+        """The number of this turn, and its token; None while another dispatcher has its own."""
+        token = secrets.token_hex(8)
+        if not self._redis.set(_LOCK_KEY, token, nx=True, px=_LOCK_MILLISECONDS):
+            return None
+        return int(self._redis.incr(_TURN_KEY)), token
+
+    def give_up(self, token: str) -> None:
+        self._give_up(keys=[_LOCK_KEY], args=[token])
+
+    def may_ask(self) -> bool:
+        """Whether nobody has asked for a run a moment ago."""
+        return bool(self._redis.set(_ASKED_KEY, "1", nx=True, px=_ASK_MILLISECONDS))
+
+    def chunks(self) -> int:
+        """How many messages with rows of batches may be on their way: the other half of the threads is for callers
+        who wait. None may while messages lie unread.
+        """
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.llen(Queue.CONNECT)
+            pipeline.llen(Queue.BULK)
+            unread = sum(pipeline.execute())
+        if unread >= _UNREAD:
+            return 0
+        threads = live_threads(self._redis)
+        return max(1, threads // 2) if threads else 0
