@@ -1,4 +1,4 @@
-"""Reads a JSON body that is not longer than it may be."""
+"""Reads a JSON body that is not longer than it may be, and the head of any body."""
 
 import re
 
@@ -17,9 +17,8 @@ async def read_json(request: Request, *, max_bytes: int) -> bytes:
     """
     if not _JSON.fullmatch(request.headers.get("content-type", "application/json")):
         raise UnsupportedMediaType
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-    if _announced_length(request) > max_bytes:
+    refuse_encoded(request)
+    if announced_length(request) > max_bytes:
         raise PayloadTooLarge
     body = bytearray()
     try:
@@ -32,7 +31,13 @@ async def read_json(request: Request, *, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _announced_length(request: Request) -> int:
-    """0 when the body comes in chunks; servers refuse a Content-Length that is no number."""
+def refuse_encoded(request: Request) -> None:
+    """Raises `UnsupportedMediaType` for a body that is compressed: a small one could become a large one."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
+
+
+def announced_length(request: Request) -> int:
+    """Bytes of the body; 0 when the body comes in chunks; servers refuse a Content-Length that is no number."""
     length = request.headers.get("content-length", "0")
     return int(length) if length.isdecimal() else 0

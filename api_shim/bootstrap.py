@@ -13,6 +13,7 @@ from api_shim.metrics import Metrics
 from api_shim.queue import CeleryQueue, TaskQueue
 from api_shim.threads import Threads
 from api_shim.waiting import Waiting
+from connections.bulk.intake import BatchIntake
 from connections.bulk.reading import Batches
 from connections.db import Database
 from connections.ids import new_id
@@ -24,6 +25,8 @@ from connections.vault import Followed, Sealer, ensure_development_keys, open_ke
 # Accepting is a transaction and a message, a few milliseconds each; more threads would only contend for the GIL.
 _ACCEPTING_THREADS = 16
 _READING_THREADS = 8
+# An upload keeps its thread for as long as the body takes to come.
+_IMPORTING_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,9 @@ class Shim:
     """Stores and sends. A frozen queue blocks these threads and no others."""
     reading: Threads
     """Looks things up."""
+    intake: BatchIntake
+    importing: Threads
+    """Takes batches in."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -67,6 +73,7 @@ class Shim:
                     await task
             self.accepting.close()
             self.reading.close()
+            self.importing.close()
             self.queue.close()
             await self.broker.close()
             self.database.close()
@@ -80,8 +87,9 @@ def build_shim(
     broker: Broker | None = None,
 ) -> Shim:
     """The keyword arguments replace real parts. Raises `SettingsError` when settings or keys are missing or wrong."""
-    database = Database(settings.database, pool_size=_ACCEPTING_THREADS + _READING_THREADS)
-    service = service or ConnectService(database, _sealer(settings), settings)
+    database = Database(settings.database, pool_size=_ACCEPTING_THREADS + _READING_THREADS + _IMPORTING_THREADS)
+    sealer = _sealer(settings)
+    service = service or ConnectService(database, sealer, settings)
     reading = Threads("reading", size=_READING_THREADS)
     waiting = Waiting(lambda task_ids: reading.run(service.finished, task_ids))
     batches = Batches(database)
@@ -98,6 +106,8 @@ def build_shim(
         metrics=Metrics(waiting.__len__),
         accepting=Threads("accepting", size=_ACCEPTING_THREADS),
         reading=reading,
+        intake=BatchIntake(database, sealer, settings),
+        importing=Threads("importing", size=_IMPORTING_THREADS, backlog=8),
     )
 
 

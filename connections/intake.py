@@ -7,7 +7,6 @@ validator ever holds a password in an error.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -25,7 +24,6 @@ JSON_NAMES: dict[type, str] = {
     bool: "a boolean",
     int: "a number",
     float: "a number",
-    Decimal: "a number",
     type(None): "null",
 }
 

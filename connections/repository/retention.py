@@ -1,20 +1,34 @@
 """Deletes rows whose time is over, a few at a time. Accounts are never among them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from sqlalchemy import Column, Connection, delete, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, and_, delete, literal, select, true
 
-from connections.models import connect_tasks, idempotency_keys
+from connections.models import (
+    UNFINISHED,
+    connect_batch_rejections,
+    connect_batches,
+    connect_tasks,
+    idempotency_keys,
+)
 from connections.repository.dialects import row_address
 from connections.sqltime import UtcDateTime, from_now
+
+_DAY_SECONDS = 86_400.0
+# The most that the settings allow for a row of a batch.
+_LONGEST_BATCH_SECONDS = 7 * _DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Rows go `seconds` after the instant in `column`, and never while that is empty. An index must begin with it."""
+    """Rows go `seconds` after the instant in `column`, and never while that is empty. An index must begin with it.
+
+    Of a table with several kinds of rows `only` says which.
+    """
 
     column: Column[UtcDateTime]
     seconds: float
+    only: ColumnElement[bool] = field(default_factory=true)
 
     @property
     def table_name(self) -> str:
@@ -22,10 +36,19 @@ class Retention:
 
 
 def retentions(*, task_seconds: float) -> tuple[Retention, ...]:
-    """What is pruned. `task_seconds` counts from a task's end and must outlast the keys, whose answers are in tasks."""
+    """What is pruned. `task_seconds` counts from a task's end and must outlast the keys, whose answers are in tasks.
+
+    A batch and what was refused of it outlast its rows, and a batch that never became whole does not outlast a day: its
+    rows expire as all tasks do.
+    """
     return (
         Retention(idempotency_keys.c.expires_at, 0.0),
         Retention(connect_tasks.c.finished_at, task_seconds),
+        Retention(connect_batch_rejections.c.created_at, task_seconds + _LONGEST_BATCH_SECONDS + _DAY_SECONDS),
+        Retention(connect_batches.c.finished_at, task_seconds + _DAY_SECONDS),
+        Retention(
+            connect_batches.c.created_at, _DAY_SECONDS, and_(connect_batches.c.accepted_at.is_(None), UNFINISHED)
+        ),
     )
 
 
@@ -36,7 +59,7 @@ def delete_batch(connection: Connection, retention: Retention, *, limit: int) ->
     over = (
         select(address.label("address"))
         .select_from(table)
-        .where(retention.column <= from_now(-retention.seconds))
+        .where(retention.column <= from_now(-retention.seconds), retention.only)
         .order_by(retention.column)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -1,0 +1,79 @@
+"""`POST /v1/connect/batches`."""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api_shim.answers import json_answer
+from api_shim.auth import TheCaller
+from api_shim.body import refuse_encoded
+from api_shim.bootstrap import shim_of
+from api_shim.idempotency_key import HEADER as IDEMPOTENCY_KEY
+from api_shim.idempotency_key import parse_idempotency_key
+from api_shim.request_id import answer_as, request_id_of
+from api_shim.routes import batch_intake_docs
+from api_shim.upload import Upload
+from connections.bulk.intake import BatchFormat, Delivery
+from connections.contract import AcceptedBatchAnswer
+from connections.errors import UnsupportedMediaType
+
+router = APIRouter(tags=["batches"])
+
+MAX_BODY_BYTES = 16 * 2**20
+
+# RFC 9110, 8.3: a type and its parameters, of which only the character set matters.
+_MEDIA_TYPE = re.compile(r"\s*(?P<type>[^\s;]+)\s*(?:;(?P<parameters>.*))?", re.DOTALL)
+_CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?(?P<name>[^\s\";]*)", re.IGNORECASE)
+
+_FORMATS = {
+    "application/json": BatchFormat.JSON,
+    "application/x-ndjson": BatchFormat.NDJSON,
+    "text/csv": BatchFormat.CSV,
+}
+_UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
+
+
+@router.post(
+    "/v1/connect/batches",
+    operation_id="create_connect_batch",
+    status_code=202,
+    **batch_intake_docs.CREATE_BATCH,
+)
+async def create_batch(
+    request: Request,
+    caller: TheCaller,
+    platform: Annotated[str, Query(description="Of the rows, for NDJSON and CSV.")] = "bluesky",
+    profile_id: Annotated[
+        str | None, Query(description="Of the rows that name none themselves, for NDJSON and CSV.")
+    ] = None,
+) -> Response:
+    """Connects many accounts: takes in rows with credentials, and answers before any of them is tried."""
+    key = parse_idempotency_key(request.headers.getlist(IDEMPOTENCY_KEY))
+    format_ = read_format(request.headers.get("content-type", ""))
+    refuse_encoded(request)
+    shim = shim_of(request)
+    with Upload(request, max_bytes=MAX_BODY_BYTES) as pieces:
+        accepted = await shim.importing.run(
+            shim.intake.accept,
+            caller,
+            Delivery(format_, pieces, platform, profile_id),
+            request_id=request_id_of(request),
+            idempotency_key=key,
+        )
+    answer_as(request, accepted.request_id)
+    answer = AcceptedBatchAnswer(data=accepted.batch, request_id=accepted.request_id)
+    return json_answer(answer, 202, {"Location": f"/v1/connect/batches/{accepted.batch.id}"})
+
+
+def read_format(content_type: str) -> BatchFormat:
+    """The format of a media type. Raises `UnsupportedMediaType` for any other, and for text that is not UTF-8."""
+    match = _MEDIA_TYPE.fullmatch(content_type)
+    format_ = _FORMATS.get(match["type"].lower()) if match else None
+    if match is None or format_ is None:
+        raise UnsupportedMediaType(f"Send the rows as {', '.join([*_FORMATS][:-1])} or {[*_FORMATS][-1]}.")
+    charset = _CHARSET.search(match["parameters"] or "")
+    if charset is not None and charset["name"].lower() not in _UTF8:
+        raise UnsupportedMediaType("Send the rows as UTF-8.")
+    return format_
