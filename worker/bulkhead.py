@@ -49,9 +49,10 @@ def own_hosts(settings: Settings) -> frozenset[str]:
 class Bulkhead:
     """One per worker process, used by its threads."""
 
-    def __init__(self, quick: Collection[str] = ()) -> None:
-        """`quick` are hosts to be taken for quick before they have answered."""
+    def __init__(self, quick: Collection[str] = (), *, wait: float = QUICK_SECONDS) -> None:
+        """`quick` are hosts to be taken for quick before they have answered. `wait` seconds are waited for a place."""
         self._quick = frozenset(quick)
+        self._wait = wait
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
         self._changed = Condition()
 
@@ -69,7 +70,7 @@ class Bulkhead:
         with self._changed:
             state = self._host(host)
             if state.is_quick:
-                self._changed.wait_for(lambda: not state.is_full, timeout=QUICK_SECONDS)
+                self._changed.wait_for(lambda: not state.is_full, timeout=self._wait)
             self._refuse_if_full(host, state)
             state.held += 1
         try:
@@ -97,9 +98,8 @@ class Bulkhead:
         state = self._hosts.get(host)
         if state is None:
             state = self._hosts[host] = _Host(0.0, is_quick=host in self._quick)
-            idle = next((name for name, other in self._hosts.items() if not other.held and name != host), None)
-            if len(self._hosts) > _HOSTS and idle is not None:
-                del self._hosts[idle]
+            if len(self._hosts) > _HOSTS:
+                del self._hosts[next(name for name, other in self._hosts.items() if not other.held)]
         self._hosts.move_to_end(host)
         return state
 

@@ -34,8 +34,8 @@ LONGEST_SLEEP_SECONDS = 2.0
 # window of the host as later ones; half for making up for turns that nobody was there to take.
 _KEPT_FREE = 0.02
 
-# Of the budget, what may be used between two looks at what is left of the host's own.
-_LOOK_EVERY = 0.01
+# Requests to a host that hides what is left of its own limit, for one look at it.
+_LOOK_EVERY = 100
 
 # Logins to one account from one address. Bluesky documents 30 and 300 a day; 100 a day have been seen.
 LOGIN_LIMITS = (Rate(30, 300), Rate(100, 86_400))
@@ -71,10 +71,11 @@ class Pacer:
         bulkhead: Bulkhead | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`egress_address` names the address the requests come from: who has the same shares the budgets.
 
-        `clock` gives epoch seconds, which headers speak of.
+        `clock` gives epoch seconds, which headers speak of, and `monotonic` those that deadlines are in.
         """
         self._redis = client
         self._take_script = client.register_script(TAKE)
@@ -87,15 +88,15 @@ class Pacer:
         self._interval = self._window / max(budget.count - kept_free, budget.count / 2)
         self._lag = self._interval * kept_free / 2
         self._ahead = LONGEST_SLEEP_SECONDS + interactive_share * budget.count * self._interval
-        self._look_every = max(1.0, _LOOK_EVERY * budget.count)
         self._address = egress_address
         self._bulkhead = bulkhead or Bulkhead()
         self._sleep = sleep
         self._clock = clock
+        self._monotonic = monotonic
         # What this process has told lately, what it is to look at, and where it was told to stop.
-        self._told: TtlCache[tuple[str, bool], bool] = TtlCache(_HOSTS)
-        self._looks: TtlCache[str, bool] = TtlCache(_HOSTS)
-        self._stopped: TtlCache[str, bool] = TtlCache(_HOSTS)
+        self._told: TtlCache[tuple[str, bool], bool] = TtlCache(_HOSTS, monotonic)
+        self._looks: TtlCache[str, bool] = TtlCache(_HOSTS, monotonic)
+        self._stopped: TtlCache[str, bool] = TtlCache(_HOSTS, monotonic)
         self._tell_every = min(1.0, self._window / 100)
         self._is_away = False
         self._lock = threading.Lock()
@@ -118,14 +119,14 @@ class Pacer:
 
         Raises `OutOfBudget`, and takes nothing, when that is longer or after `deadline`.
         """
-        patience = max(0.0, min(LONGEST_SLEEP_SECONDS, deadline - time.monotonic()))
+        patience = max(0.0, min(LONGEST_SLEEP_SECONDS, deadline - self._monotonic()))
         in_batch = is_bulk()
         ahead = 0.0 if in_batch else self._ahead
         numbers = (self._interval, self._window, self._lag, ahead, patience)
         try:
             may_go, wait, look = self._take_script(
                 keys=[self._key(host)],
-                args=[*map(_microseconds, numbers), int(in_batch), self._look_every],
+                args=[*map(_microseconds, numbers), int(in_batch), _LOOK_EVERY],
             )
         except redis.RedisError as error:
             self._note(error)
@@ -140,7 +141,7 @@ class Pacer:
             self._sleep(seconds)
             stopped = self._stopped.get(host)
             if stopped is not None:
-                raise OutOfBudget(host=host, retry_after=max(0.0, stopped.until - time.monotonic()))
+                raise OutOfBudget(host=host, retry_after=max(0.0, stopped.until - self._monotonic()))
 
     def learn(self, host: str, call: str, status: int, headers: Mapping[str, str], seconds: float) -> None:
         """Takes notice of an answer after `seconds`; `call` is the request's HTTP method.
@@ -219,17 +220,17 @@ class Pacer:
             )
 
     def wants_look(self, host: str) -> bool:
-        """See `worker.pace.Pace`: once per hundredth of the budget, where a host hides its own bucket behind others."""
+        """See `worker.pace.Pace`: once in a hundred requests, where a host hides its own bucket behind others."""
         return self._looks.pop(host)
 
     @contextmanager
     def _watched(self, host: str, call: str) -> Iterator[Answered]:
-        started = time.monotonic()
+        started = self._monotonic()
         answer: list[tuple[int, Mapping[str, str]]] = []
         try:
             yield lambda status, headers: answer.append((status, headers))
         finally:
-            seconds = time.monotonic() - started
+            seconds = self._monotonic() - started
             if answer:
                 self._bulkhead.answered(host, seconds)
                 self.learn(host, call, *answer[0], seconds)

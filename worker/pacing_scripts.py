@@ -87,7 +87,7 @@ if limit > 0 then
   if not f[6] or math.abs(ends - tonumber(f[6])) > theirs / 4 or remaining > tonumber(f[7]) then
     redis.call('HSET', KEYS[1], 'base_ends', whole(ends), 'base_remaining', remaining, 'base_count', count,
       'base_at', whole(now))
-  elseif now - f[9] >= theirs / 50 then
+  elseif now - f[9] >= theirs / 20 then
     local gone, ours = f[7] - remaining, count - f[8]
     others = math.min(math.max((gone - ours) / (now - f[9]), 0), limit / theirs)
   end
@@ -95,9 +95,10 @@ if limit > 0 then
   local usual = math.max(nominal, math.min(theirs / math.max(limit * 0.98, 0.5), window))
   local interval = usual
   local ours = remaining - others * left
-  -- The window may end half a second sooner than we think.
+  -- The window may end half a second sooner or later than we think: not slowed down for the one, and a hundredth is
+  -- left over for the other.
   if ours + limit / 50 < (left - 500000) / usual then
-    interval = math.max(usual, math.min(left / math.max(ours, 0.001), 10 * nominal))
+    interval = math.max(usual, math.min(left / math.max(ours - limit / 100, 0.001), 10 * nominal))
   end
   redis.call('HSET', KEYS[1], 'others', string.format('%.9f', others), 'seen', count, 'cap', whole(interval),
     'cap_until', whole(now + math.min(left, window) + window / 10))
