@@ -93,6 +93,7 @@ def build_shim(
     reading = Threads("reading", size=_READING_THREADS)
     waiting = Waiting(lambda task_ids: reading.run(service.finished, task_ids))
     batches = Batches(database)
+    batch_events = BatchEvents(lambda caller, batch_id: reading.run(batches.get, caller, batch_id))
     return Shim(
         id=new_id("shim"),
         settings=settings,
@@ -102,8 +103,8 @@ def build_shim(
         broker=broker or RedisBroker(settings.redis),
         waiting=waiting,
         batches=batches,
-        batch_events=BatchEvents(lambda caller, batch_id: reading.run(batches.get, caller, batch_id)),
-        metrics=Metrics(waiting.__len__),
+        batch_events=batch_events,
+        metrics=Metrics(waiting.__len__, batch_events.__len__),
         accepting=Threads("accepting", size=_ACCEPTING_THREADS),
         reading=reading,
         intake=BatchIntake(database, sealer, settings),

@@ -21,8 +21,8 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 class Metrics:
     """A registry of its own, so that two apps in one process (tests) do not share their numbers."""
 
-    def __init__(self, waiting: Callable[[], float]) -> None:
-        """`waiting` tells how many callers wait at this moment."""
+    def __init__(self, waiting: Callable[[], float], listening: Callable[[], float]) -> None:
+        """`waiting` tells how many callers wait at this moment, `listening` how many follow the events of a batch."""
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
@@ -38,6 +38,9 @@ class Metrics:
         Gauge(
             "connector_waiting_callers", "Callers that wait for the outcome of a task.", registry=self._registry
         ).set_function(waiting)
+        Gauge(
+            "connector_batch_listeners", "Callers that follow the events of a batch.", registry=self._registry
+        ).set_function(listening)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         method = method if method in _METHODS else "other"
