@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import api_keys, connect, key_ring, services, workspaces
+from cli import api_keys, batch, connect, key_ring, services, workspaces
+from cli.importing import command as importing
 
 
 class ConnectorGroup(TyperGroup):
@@ -49,6 +50,8 @@ def connector(
 for command in (services.up, services.demo, services.api, services.worker, services.beat, services.migrate):
     app.command()(command)
 app.command()(connect.connect)
+app.command("import")(importing.import_accounts)
+app.add_typer(batch.batch, name="batch")
 app.add_typer(workspaces.workspace, name="workspace")
 app.add_typer(workspaces.profile, name="profile")
 app.add_typer(api_keys.key, name="key")
