@@ -88,7 +88,7 @@ def plan(
                 if one.lane == name and (name != UNKNOWN or known[one.workspace_id] <= ENOUGH_KNOWN)
             ],
             [one for one in sent if one.lane == name],
-            turn,
+            turn // max(1, len(names)),  # or each lane would always meet the same workspace first
         )
         for name in _from(turn, sorted(names))
     ]

@@ -41,7 +41,8 @@ class Stack:
         settings = Settings(var_dir=directory / "var")
         ensure_development_keys(settings)
         self.database = Database(database_url)
-        self.service = ConnectService(self.database, Sealer(ShimKeys.load(settings.shim_keys_path, settings)), settings)
+        self.sealer = Sealer(ShimKeys.load(settings.shim_keys_path, settings))
+        self.service = ConnectService(self.database, self.sealer, settings)
         self.tenant: Tenant = make_tenant(self.database)
         self.directory = directory
         self.log = directory / "worker.log"
