@@ -128,6 +128,14 @@ Index(
     postgresql_where=UNFINISHED,
 )
 Index("ix_connect_batches_finished_at", connect_batches.c.finished_at)
+# Few at any time; those that are old will never be accepted.
+ARRIVING = text("accepted_at IS NULL")
+Index(
+    "ix_connect_batches_arriving",
+    connect_batches.c.created_at,
+    sqlite_where=ARRIVING,
+    postgresql_where=ARRIVING,
+)
 
 # Rows that were refused when the batch was accepted; the others are tasks.
 connect_batch_rejections = Table(

@@ -18,6 +18,7 @@ from api_shim.upload import Upload
 from connections.bulk.intake import BatchFormat, Delivery
 from connections.contract import AcceptedBatchAnswer
 from connections.errors import UnsupportedMediaType
+from connections.platforms import PLATFORMS
 
 router = APIRouter(tags=["batches"])
 
@@ -44,7 +45,9 @@ _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
 async def create_batch(
     request: Request,
     caller: TheCaller,
-    platform: Annotated[str, Query(description="Of the rows, for NDJSON and CSV.")] = "bluesky",
+    platform: Annotated[
+        str, Query(description="Of the rows, for NDJSON and CSV.", json_schema_extra={"enum": sorted(PLATFORMS)})
+    ] = "bluesky",
     profile_id: Annotated[
         str | None, Query(description="Of the rows that name none themselves, for NDJSON and CSV.")
     ] = None,

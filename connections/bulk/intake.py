@@ -192,10 +192,16 @@ class _Arriving:
 
     def discard(self) -> None:
         """Takes back what is staged. What a database that is away keeps of it expires, and is pruned in time."""
+        if not self._is_staged:
+            return
         with contextlib.suppress(ServiceUnavailable):
-            while self._is_staged:
+            for first in range(1, self._total + 1, _ROWS_PER_TRANSACTION):
                 with self._database.write() as connection:
-                    self._is_staged = batch_intake.delete_staged(connection, self.batch_id, limit=_ROWS_PER_TRANSACTION)
+                    batch_intake.delete_staged(
+                        connection, self.batch_id, first=first, last=first + _ROWS_PER_TRANSACTION - 1
+                    )
+            with self._database.write() as connection:
+                batch_intake.delete_batch_arriving(connection, self.batch_id)
 
     def _open(self, batch: StagedBatch, profile_id: str | None) -> None:
         with self._database.write() as connection:
@@ -209,6 +215,7 @@ class _Arriving:
             self._is_staged = True
 
     def _stage(self, batch: StagedBatch, read: list[Candidate | RejectedRow]) -> None:
+        self._total += len(read)
         self._look_up({row.profile_id for row in read if isinstance(row, Candidate)})
         settled = [row if isinstance(row, RejectedRow) else self._settle(row) for row in read]
         tasks = [row for row in settled if isinstance(row, StagedRow)]
@@ -218,7 +225,6 @@ class _Arriving:
                 batch_intake.stage_rows(connection, batch, tasks)
             if rejections:
                 batch_intake.stage_rejections(connection, batch, rejections)
-        self._total += len(read)
 
     def _look_up(self, profile_ids: set[str | None]) -> None:
         if new := {profile_id for profile_id in profile_ids - self._profiles.keys() if profile_id is not None}:

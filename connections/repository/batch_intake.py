@@ -133,21 +133,19 @@ def accepted_batch(connection: Connection, batch_id: str) -> AcceptedBatch:
     return AcceptedBatch(id=batch_id, status=status, total=total, rejected=rejected)
 
 
-def delete_staged(connection: Connection, batch_id: str, *, limit: int) -> bool:
-    """Takes back at most `limit` rows, and after the last one the batch. True while there is more.
-
-    Nothing of a batch that was accepted: whoever could not hear that it was may call this too.
-    """
+def delete_staged(connection: Connection, batch_id: str, *, first: int, last: int) -> None:
+    """Takes back rows by their numbers; none of a batch that was accepted, nor one that is just being accepted."""
     is_staged = select(connect_batches.c.id).where(
         connect_batches.c.id == batch_id, connect_batches.c.accepted_at.is_(None)
     )
     if connection.execute(is_staged.with_for_update()).first() is None:
-        return False
+        return
     for rows in (connect_tasks, connect_batch_rejections):
-        # A common table expression, because Postgres may run a subquery more than once, and with it the limit.
-        some = select(rows.c.batch_row).where(rows.c.batch_id == batch_id).limit(limit).cte("some")
-        change = delete(rows).where(rows.c.batch_id == batch_id, rows.c.batch_row.in_(select(some.c.batch_row)))
-        if connection.execute(change.returning(rows.c.batch_row)).all():
-            return True
-    connection.execute(delete(connect_batches).where(connect_batches.c.id == batch_id))
-    return False
+        numbers = rows.c.batch_row.between(first, last)
+        connection.execute(delete(rows).where(rows.c.batch_id == batch_id, numbers))
+
+
+def delete_batch_arriving(connection: Connection, batch_id: str) -> None:
+    """Takes back the batch itself, unless it was accepted."""
+    change = delete(connect_batches).where(connect_batches.c.id == batch_id, connect_batches.c.accepted_at.is_(None))
+    connection.execute(change)

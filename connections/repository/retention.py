@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, delete, literal, select, true
+from sqlalchemy import Column, ColumnElement, Connection, TextClause, delete, literal, select, true
 
 from connections.models import (
-    UNFINISHED,
+    ARRIVING,
     connect_batch_rejections,
     connect_batches,
     connect_tasks,
@@ -28,7 +28,7 @@ class Retention:
 
     column: Column[UtcDateTime]
     seconds: float
-    only: ColumnElement[bool] = field(default_factory=true)
+    only: ColumnElement[bool] | TextClause = field(default_factory=true)
 
     @property
     def table_name(self) -> str:
@@ -46,9 +46,7 @@ def retentions(*, task_seconds: float) -> tuple[Retention, ...]:
         Retention(connect_tasks.c.finished_at, task_seconds),
         Retention(connect_batch_rejections.c.created_at, task_seconds + _LONGEST_BATCH_SECONDS + _DAY_SECONDS),
         Retention(connect_batches.c.finished_at, task_seconds + _DAY_SECONDS),
-        Retention(
-            connect_batches.c.created_at, _DAY_SECONDS, and_(connect_batches.c.accepted_at.is_(None), UNFINISHED)
-        ),
+        Retention(connect_batches.c.created_at, _DAY_SECONDS, ARRIVING),
     )
 
 

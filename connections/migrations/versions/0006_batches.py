@@ -60,6 +60,14 @@ def upgrade() -> None:
         postgresql_where=unfinished,
     )
     op.create_index("ix_connect_batches_finished_at", "connect_batches", ["finished_at"])
+    arriving = sa.text("accepted_at IS NULL")
+    op.create_index(
+        "ix_connect_batches_arriving",
+        "connect_batches",
+        ["created_at"],
+        sqlite_where=arriving,
+        postgresql_where=arriving,
+    )
     op.create_table(
         "connect_batch_rejections",
         sa.Column("batch_id", sa.String(40), nullable=False),

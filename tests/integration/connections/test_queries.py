@@ -13,10 +13,20 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from connections import repository
-from connections.contract import TaskStatus
+from connections.contract import Issue, RejectedRow, TaskStatus
 from connections.db import Database
 from connections.ids import new_id
-from connections.repository import accounts, batches, dispatch, idempotency, keys, retention, tasks, workspaces
+from connections.repository import (
+    accounts,
+    batch_intake,
+    batches,
+    dispatch,
+    idempotency,
+    keys,
+    retention,
+    tasks,
+    workspaces,
+)
 from connections.vault import EncryptedSession
 from tests.integration.connections.rows import BATCH, Size, digest, fill
 from tests.servers import Postgres
@@ -83,10 +93,31 @@ def reencrypt(connection: Connection) -> None:
     keys.replace_tokens(connection, [(row, row) for row in rows], token_key="key2")
 
 
+ARRIVING = batch_intake.StagedBatch("cb_new", "ws_1", "bluesky", "req_1", 60.0)
+STAGED = [batch_intake.StagedRow(f"ct_new_{n}", n, "pr_1", None, b"key1.sealed", digest(-n)) for n in range(1, 4)]
+REFUSED = [RejectedRow(row=4, issues=[Issue(field="row", code="invalid_json", message="No.")])]
+
+
+def stage_and_take_back(connection: Connection) -> None:
+    batch_intake.insert_batch(connection, ARRIVING)
+    batch_intake.stage_rows(connection, ARRIVING, STAGED)
+    batch_intake.stage_rejections(connection, ARRIVING, REFUSED)
+    batch_intake.delete_staged(connection, ARRIVING.id, first=1, last=500)
+    batch_intake.delete_batch_arriving(connection, ARRIVING.id)
+
+
 # A key that is to be retired is needed by few rows; `count_…` below is about one that all rows need.
 CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     accounts.insert_account: new_account,
     accounts.connected_account: lambda c: accounts.connected_account(c, "ws_1", "bluesky", "did:plc:1"),
+    batch_intake.known_profiles: lambda c: batch_intake.known_profiles(c, "ws_1", [f"pr_{n}" for n in range(500)]),
+    batch_intake.insert_batch: lambda c: batch_intake.insert_batch(c, ARRIVING),
+    batch_intake.stage_rows: lambda c: batch_intake.stage_rows(c, ARRIVING, STAGED),
+    batch_intake.stage_rejections: lambda c: batch_intake.stage_rejections(c, ARRIVING, REFUSED),
+    batch_intake.accept_batch: lambda c: batch_intake.accept_batch(c, BATCH, total=4, has_tasks=True),
+    batch_intake.accepted_batch: lambda c: batch_intake.accepted_batch(c, BATCH),
+    batch_intake.delete_staged: stage_and_take_back,
+    batch_intake.delete_batch_arriving: stage_and_take_back,
     batches.batch_of: lambda c: batches.batch_of(c, "ws_1", BATCH),
     batches.tallies: lambda c: batches.tallies(c, BATCH, lately=60),
     batches.rejection_tallies: lambda c: batches.rejection_tallies(c, BATCH),
@@ -143,6 +174,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
 RUNS_NO_STATEMENT = {"insert_into", "row_address", "retentions"}
 
 EXCEPTIONS = {
+    batch_intake.accepted_batch: "reads the refused rows of one batch; a batch has an upper limit",
     batches.tallies: "counts the rows of one batch, in their index; a batch has an upper limit",
     batches.rejection_tallies: "counts the refused rows of one batch; a batch has an upper limit",
     keys.count_sealed: "a report for the operator counts all rows of a key, in its index",
