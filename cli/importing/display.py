@@ -9,6 +9,7 @@ from typing import Protocol
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from cli.importing.progress import counts_text, ended_rows, line_text, pace_text, share_text, wait_text
@@ -40,11 +41,13 @@ class Lines:
     def __init__(self, console: Console, title: str) -> None:
         self._console = console
         self._due = 0.0
-        self._last = ""
+        self._last: str | None = None
         console.print(title)
 
     def show(self, batch: Batch) -> None:
         now = time.monotonic()
+        if self._last is None:
+            self._console.print(f"Batch {batch.id}")
         line = line_text(batch, _now())
         has_ended = ended_rows(batch) == batch.total
         if now >= self._due or (has_ended and line != self._last):
@@ -74,10 +77,11 @@ class Screen:
 
 
 def _picture(title: str, batch: Batch | None, remark: str, now: datetime) -> Iterator[RenderableType]:
-    yield Text(title, style="bold")
+    yield Text(title if batch is None else f"{title}, batch {batch.id}", style="bold")
     if batch is not None:
-        yield ProgressBar(total=max(batch.total, 1), completed=ended_rows(batch) if batch.total else 1, width=60)
-        yield Text(share_text(batch))
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(ProgressBar(total=max(batch.total, 1), completed=ended_rows(batch), width=40), share_text(batch))
+        yield bar
         yield Text(counts_text(batch))
         for text in filter(None, (pace_text(batch, now), wait_text(batch.waits_for, now))):
             yield Text(text, style="cyan")
