@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 
 from bench.bulk import LIMIT, WINDOW_SECONDS, End, Rig, Row, running_rig, summed
-from bench.pacing_report import keep
+from bench.pacing_report import keep, show
 from sandbox.client import SandboxAccount
 from sandbox.faults import Delay, Status
 from sandbox.plc import did_document
@@ -71,13 +71,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--scale", type=float, default=0.1, help="of the limit's window of 300 s")
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, help="of the section with that name")
+    parser.add_argument("--show-only", action="store_true", help="leave the results in docs/bench as they are")
     parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
     given = parser.parse_args()
     if unknown := set(given.sections) - set(SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}")
     options = Options(given.rows, given.scale, given.workers)
     for name in given.sections or SECTIONS:
-        keep(name, {"rows": options.rows, "scale": options.scale, "runs": SECTIONS[name](options)})
+        section = {"rows": options.rows, "scale": options.scale, "runs": SECTIONS[name](options)}
+        show(name, section)
+        if not given.show_only:
+            keep(name, section)
 
 
 def measure_workers(options: Options) -> list[Result]:

@@ -24,14 +24,13 @@ def keep(name: str, section: Section) -> None:
     sections[name] = json.loads(json.dumps(section), parse_float=lambda text: round(float(text), 3))
     RESULTS.mkdir(parents=True, exist_ok=True)
     _JSON.write_text(json.dumps(sections, indent=2) + "\n")
-    show(name, sections[name])
     draw(sections, _PNG)
 
 
 def show(name: str, section: Section) -> None:
     """A column for each run, a row for each number."""
     runs = section["runs"]
-    table = Table(title=f"{name}: {section['rows']:,} rows, a limit of 3,000 in {300 * section['scale']:g} s")
+    table = Table(title=f"{name}: {section['rows']:,} rows, windows of {300 * section['scale']:g} s")
     table.add_column("")
     for run in runs:
         table.add_column(run["name"], justify="right")
