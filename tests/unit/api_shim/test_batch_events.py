@@ -158,6 +158,15 @@ async def test_however_many_listen_there_is_one_poll(table: Table) -> None:
         await until(lambda: len(one.names) == len(two.names) == 2)
 
 
+async def test_nobody_is_woken_by_a_look_that_shows_nothing_new(table: Table) -> None:
+    with BatchEvents(table.look).listen(CALLER, batch()) as watch:
+        changed = watch.changed
+        await until(lambda: len(table.looks) > 3)
+        assert watch.changed is changed
+        table.connected = 1
+        await until(changed.done)
+
+
 async def test_nobody_is_asked_when_nobody_listens(table: Table) -> None:
     events = BatchEvents(table.look)
     async with listening(events, batch()):
