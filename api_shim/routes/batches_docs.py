@@ -70,6 +70,16 @@ _STREAM = (
 )
 
 _TEXT = {"type": "string"}
+# Of each event: the stream as a whole has no end and no schema.
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {**_TEXT, "description": "Names the state; send it as `Last-Event-ID` to be told only what is new."},
+        "event": {**_TEXT, "enum": ["progress", "end"]},
+        "data": {**_TEXT, "contentMediaType": "application/json", "description": "The batch."},
+    },
+    "required": ["id", "event", "data"],
+}
 _REFUSALS = (Unauthorized(), NotFound("There is no such batch."), ServiceUnavailable())
 
 
@@ -113,7 +123,7 @@ GET_EVENTS: dict[str, Any] = {
     "responses": {
         200: {
             "description": "`progress` and, when all rows have ended, `end`; both carry the batch.",
-            "content": {"text/event-stream": {"schema": _TEXT, "example": _STREAM}},
+            "content": {"text/event-stream": {"schema": _EVENT, "example": _STREAM}},
         },
         204: {"description": "The end has been told. Do not come again."},
         **failures(*_REFUSALS),
