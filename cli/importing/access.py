@@ -24,8 +24,8 @@ def find_access(url: str | None, api_key: str | None) -> Access:
     """
     local = {} if api_key and url else _local_service()
     local_url = local.get("CONNECTOR_URL")
-    wanted_url = url or local_url or DEFAULT_URL
-    key = api_key or (local.get("UNIPOST_API_KEY") if wanted_url.rstrip("/") == local_url else None)
+    wanted_url = (url or local_url or DEFAULT_URL).rstrip("/")
+    key = api_key or (local.get("UNIPOST_API_KEY") if wanted_url == local_url else None)
     if not key:
         raise CommandFailed("set UNIPOST_API_KEY to an API key of your workspace")
     missing = [name for name, given in (("CONNECTOR_URL", url), ("UNIPOST_API_KEY", api_key)) if not given]
