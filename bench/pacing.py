@@ -100,7 +100,7 @@ def run_on_one_host(options: Options, *, workers: int, eaten: float = 0.0) -> Re
     seconds = last(ends)
     ideal = options.ideal_seconds(options.rows, share=share)
     return {
-        "name": f"{workers} workers" + (", a third eaten" if eaten else ""),
+        "name": f"{workers} worker{'s' if workers > 1 else ''}" + (", a third eaten" if eaten else ""),
         "seconds": seconds,
         "ideal_seconds": ideal,
         "ratio": seconds / ideal,
