@@ -23,3 +23,13 @@ def test_forgets_the_oldest_when_full() -> None:
     assert cache.get(2) is None
     assert cache.get(1) is not None
     assert cache.get(3) is not None
+
+
+def test_what_is_taken_out_is_taken_once() -> None:
+    now = 0.0
+    cache: TtlCache[str, int] = TtlCache(10, clock=lambda: now)
+    cache.put("a", 1, 5)
+    assert [cache.pop("a"), cache.pop("a")] == [True, False]
+    cache.put("a", 1, 5)
+    now = 5.0
+    assert not cache.pop("a")

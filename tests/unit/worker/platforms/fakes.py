@@ -4,13 +4,16 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpcore
 
+from connections.errors import OutOfBudget
 from worker.egress.errors import NoSuchName
+from worker.pace import Answered, is_bulk
 
 PUBLIC = "93.184.216.34"
 ALSO_PUBLIC = "2606:2800:220:1::1"
@@ -151,3 +154,31 @@ def _parsed(data: bytes) -> Asked:
     method, url, _ = first.split(" ")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     return Asked(method, url, headers, body)
+
+
+@dataclass
+class FakePace:
+    """Lets everything begin but what is in `used_up`, and remembers what was asked: a host, or a host and an account."""
+
+    used_up: set[str] = field(default_factory=set)
+    looks: set[str] = field(default_factory=set)
+    requests: list[tuple[str, str, bool]] = field(default_factory=list)
+    answers: list[tuple[str, int]] = field(default_factory=list)
+    logins: list[tuple[str, str]] = field(default_factory=list)
+
+    @contextmanager
+    def request(self, host: str, call: str, *, deadline: float) -> Iterator[Answered]:
+        if host in self.used_up:
+            raise OutOfBudget(host=host, retry_after=1)
+        self.requests.append((host, call, is_bulk()))
+        yield lambda status, headers: self.answers.append((host, status))
+
+    @contextmanager
+    def login(self, host: str, account: str) -> Iterator[None]:
+        if account in self.used_up:
+            raise OutOfBudget(retry_after=1)
+        self.logins.append((host, account))
+        yield
+
+    def wants_look(self, host: str) -> bool:
+        return host in self.looks

@@ -14,9 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from connections.errors import AlreadyConnected
 from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
-from tests.unit.worker.platforms.fakes import PUBLIC, FakeNetwork, FakeResolver, answer
+from tests.unit.worker.platforms.fakes import PUBLIC, FakeNetwork, FakePace, FakeResolver, answer
 from worker.egress import Egress
-from worker.pace import Unpaced
 from worker.platforms.bluesky.adapter import Bluesky
 
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
@@ -66,6 +65,7 @@ class World:
     settings: Settings
     resolver: FakeResolver = field(default_factory=FakeResolver)
     network: FakeNetwork = field(default_factory=FakeNetwork)
+    pace: FakePace = field(default_factory=FakePace)
 
     def __post_init__(self) -> None:
         self.resolver.hosts = dict.fromkeys((HANDLE, PDS, "plc.directory", "bsky.social"), (PUBLIC,))
@@ -73,8 +73,10 @@ class World:
         self.reply("plc.directory", answer(200, document()))
         self.reply(f"POST {PDS}/xrpc/{CREATE}", answer(200, session()))
         self.reply(f"POST {PDS}/xrpc/{DELETE}", answer(200, {}))
-        self.egress = Egress(self.settings, resolver=self.resolver, connector=self.network, ssl_context=TLS)
-        self.bluesky = Bluesky(self.settings, Unpaced(), self.egress)
+        self.egress = Egress(
+            self.settings, resolver=self.resolver, connector=self.network, ssl_context=TLS, pace=self.pace
+        )
+        self.bluesky = Bluesky(self.settings, self.pace, self.egress)
 
     def reply(self, where: str, *replies: bytes) -> None:
         """Answers in turn, the last one for ever. `where` is a host, or a method, host and path."""
