@@ -16,8 +16,9 @@ from api_shim.request_id import answer_as, request_id_of
 from api_shim.routes import batch_intake_docs
 from api_shim.upload import Upload
 from connections.bulk.intake import BatchFormat, Delivery
-from connections.contract import AcceptedBatchAnswer
+from connections.contract import AcceptedBatchAnswer, Issue
 from connections.errors import UnsupportedMediaType
+from connections.intake import read_platform, refused
 from connections.platforms import PLATFORMS
 
 router = APIRouter(tags=["batches"])
@@ -56,6 +57,10 @@ async def create_batch(
     key = parse_idempotency_key(request.headers.getlist(IDEMPOTENCY_KEY))
     format_ = read_format(request.headers.get("content-type", ""))
     refuse_encoded(request)
+    issues: list[Issue] = []
+    read_platform(platform, issues)
+    if issues:  # whatever the body says
+        raise refused(issues)
     shim = shim_of(request)
     with Upload(request, max_bytes=MAX_BODY_BYTES) as pieces:
         accepted = await shim.importing.run(

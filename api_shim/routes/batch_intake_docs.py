@@ -120,8 +120,8 @@ CREATE_BATCH: dict[str, Any] = {
             "header, its columns come in any order, separated by commas, semicolons or tabs.",
             "content": {
                 "application/json": {"schema": _BODY, "example": {"platform": "bluesky", "items": _ROWS}},
-                "application/x-ndjson": {"schema": {"type": "string"}, "example": _NDJSON},
-                "text/csv": {"schema": {"type": "string"}, "example": _CSV},
+                "application/x-ndjson": {"schema": {"description": "One object a line."}, "example": _NDJSON},
+                "text/csv": {"schema": {"description": "A header, then one row a line."}, "example": _CSV},
             },
         },
     },
