@@ -385,7 +385,13 @@ def test_texts_can_be_read_against_their_ground(page: Page, api: ScriptedApi, wi
     )
     open_batch(page, api)
     page.wait_for("1 of 1 shown")
+    api.refusal = HTMLResponse("", 503)
+    page.click("#csv")
+    page.wait_for("status 503", within="#action")
 
+    assert page.evaluate(_FAINT) == []
+    page.click("#cancel")
+    page.wait("document.querySelector('dialog').open")
     assert page.evaluate(_FAINT) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
