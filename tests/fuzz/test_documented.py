@@ -14,6 +14,10 @@ REACHED = {
     "GET /v1/accounts/connect": {"405"},
     "GET /v1/connect/tasks/{task_id}": {"200", "401", "404", "422"},
     "TRACE /v1/connect/tasks/{task_id}": {"405"},
+    "GET /v1/connect/batches/{batch_id}": {"200", "401", "404"},
+    "GET /v1/connect/batches/{batch_id}/results": {"200", "401", "404", "422"},
+    "GET /v1/connect/batches/{batch_id}/events": {"200", "401", "404"},
+    "POST /v1/connect/batches/{batch_id}/cancel": {"200", "401", "404"},
     "GET /readyz": {"200"},
 }
 
