@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from connections.errors import CredentialsRejected, HostFailing, UpstreamFailed, UpstreamRateLimited
+from connections.errors import CredentialsRejected, HostFailing, OutOfBudget, UpstreamFailed, UpstreamRateLimited
 from worker.circuit import (
     ACCOUNTS,
     FAILURES,
@@ -182,3 +182,26 @@ def test_a_call_that_others_left_no_time_is_no_probe(circuits: Circuits, clock: 
         pytest.fail("the host was called")
 
     answer(circuits)
+
+
+def run_out_of_budget(circuits: Circuits) -> None:
+    with pytest.raises(OutOfBudget), circuits.watch(HOST, "alice", deadline=IN_TIME):
+        raise OutOfBudget(host=HOST)
+
+
+def test_a_call_that_was_never_made_is_no_answer(circuits: Circuits) -> None:
+    for number in range(FAILURES):
+        run_out_of_budget(circuits)
+        fail(circuits, f"account {number}")
+    with pytest.raises(HostFailing), circuits.watch(HOST, "alice", deadline=IN_TIME):
+        pass
+
+
+def test_a_probe_that_was_never_made_is_the_next_callers(circuits: Circuits, clock: Clock) -> None:
+    open_circuit(circuits)
+    clock.now += FIRST_PAUSE_SECONDS
+    run_out_of_budget(circuits)
+    fail(circuits)
+    with pytest.raises(HostFailing) as caught, circuits.watch(HOST, "alice", deadline=IN_TIME):
+        pass
+    assert caught.value.retry_after == 2 * FIRST_PAUSE_SECONDS

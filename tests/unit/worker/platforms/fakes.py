@@ -158,7 +158,7 @@ def _parsed(data: bytes) -> Asked:
 
 @dataclass
 class FakePace:
-    """Lets everything begin but what is in `used_up`, and remembers what was asked: a host, or a host and an account."""
+    """Lets everything begin but what is in `used_up`, and remembers the turns: hosts, or accounts at them."""
 
     used_up: set[str] = field(default_factory=set)
     looks: set[str] = field(default_factory=set)

@@ -60,15 +60,6 @@ def test_an_account_with_too_many_logins_is_not_logged_in_to(world: World) -> No
     assert world.calls(CREATE) == 0
 
 
-def test_a_host_out_of_budget_does_not_count_as_failing(world: World) -> None:
-    world.pace.used_up = {PDS}
-    for _ in range(20):
-        with pytest.raises(OutOfBudget):
-            world.connect()
-    world.pace.used_up = set()
-    world.connect()
-
-
 def test_a_name_that_is_not_looked_up_for_want_of_budget_is_not_lost(world: World) -> None:
     world.resolver.records = {}
     world.pace.used_up = {HANDLE}
