@@ -43,7 +43,7 @@ _LATER = {"unknown_profile", *(issue.code for error in FAILURES for issue in err
 _LATER_OF_BATCHES = {"profile_id_too_late", "invalid_json"}
 
 # A text file is sent as it is generated.
-schemathesis.serializer.alias("application/x-ndjson", "text/plain")
+schemathesis.serializer.alias(["application/x-ndjson", "text/csv"], "text/plain")
 
 # Files of rows, about whose lines no schema has a word.
 _FILES = ("application/x-ndjson", "text/csv")
