@@ -110,7 +110,6 @@ class Circuits:
             state = self._hosts.get(host)
             if is_probe and state is not None:
                 state.next_call_at = self._clock()
-                state.is_probed = False
 
     def _answered(self, host: str) -> None:
         with self._lock:
