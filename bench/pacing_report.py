@@ -77,7 +77,7 @@ def _draw_workers(axes: Any, section: Section) -> None:
 def _draw_hosts(axes: Any, section: Section) -> None:
     for run in section["runs"]:
         axes.step(run["curve"], _shares(run["curve"], 100), label=run["name"], linewidth=1.3)
-    axes.set(title="170 healthy hosts: % of their rows that have ended", xlabel="seconds", ylim=(0, None))
+    axes.set(title="170 healthy hosts: % of rows ended", xlabel="seconds", ylim=(0, None))
     axes.legend(frameon=False, fontsize=8, loc="lower right")
 
 
