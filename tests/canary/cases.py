@@ -27,6 +27,7 @@ from sandbox.faults import (
     WrongDid,
 )
 from sandbox.message import Part
+from tests.canary import batch
 from tests.canary.person import Person
 
 LOGIN = "com.atproto.server.createSession"
@@ -88,6 +89,11 @@ def credentials(person: Person, **members: object) -> dict[str, object]:
 def in_fields_nobody_knows(person: Person) -> dict[str, object]:
     password = person.password
     return {**credentials(person, note=password, password=password), "password": password, "extra": [{"x": password}]}
+
+
+def uploads(body: Callable[[Person], str | bytes], expect: Expected = ACCEPTED, media_type: str = batch.CSV) -> Case:
+    """A file of rows."""
+    return Case(expect, lambda person: batch.sent(person, body(person), media_type))
 
 
 def twice(person: Person) -> httpx.Response:
@@ -209,6 +215,33 @@ CASES: dict[str, Case] = {
         "Content-Type", lambda person: f"application/{person.password}", (415, "UNSUPPORTED_MEDIA_TYPE")
     ),
     "as an encoding": says("Content-Encoding", lambda person: person.password, (415, "UNSUPPORTED_MEDIA_TYPE")),
+    # --- among many
+    "a batch": uploads(batch.table),
+    "a batch with a wrong one": uploads(lambda person: batch.table(person, f"{person.password}-not")),
+    "a batch with it in every column": uploads(batch.in_every_column),
+    "a batch of objects": uploads(batch.in_objects, media_type=batch.NDJSON),
+    "a batch in one object": uploads(batch.in_one_object, media_type=batch.JSON),
+    "a batch that says it back": meets(
+        ACCEPTED,
+        lambda person: Status(status=401, error="AuthenticationRequired", message=person.password),
+        lambda person: batch.sent(person, batch.table(person)),
+    ),
+    "a batch cut short": uploads(batch.cut_short, INVALID, batch.JSON),
+    "a batch with it as the heading": uploads(
+        lambda person: batch.table(person, header=f"{person.password},app_password"), INVALID
+    ),
+    "a batch with an open quote": uploads(lambda person: f'{batch.table(person)}"{person.password}', INVALID),
+    "a batch in UTF-16": uploads(lambda person: batch.table(person).encode("utf-16"), INVALID),
+    "a batch with a huge cell": uploads(lambda person: batch.table(person, person.password * 4000), INVALID),
+    "a batch of an unknown platform": Case(
+        INVALID,
+        lambda person: person.client.post(
+            batch.BATCHES,
+            params={"platform": person.password, "profile_id": person.password},
+            content=batch.table(person),
+            headers={"Content-Type": batch.CSV},
+        ),
+    ),
     # --- Bluesky misbehaves, and says the password back where it can
     "500 that repeats it": meets(FAILED, lambda person: Status(status=500, message=f"no {person.password}")),
     "503 with a page": stumbles(lambda person: Status(status=503, body=f"<html>{person.password}</html>")),

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sandbox.faults import Delay
+from tests.canary.batch import table
 from tests.canary.cases import LOGIN
 from tests.canary.evidence import keys_in
 from tests.canary.person import Person
@@ -63,6 +65,24 @@ def at_the_prompt(run: Run, person: Person) -> int:
     return process.returncode
 
 
+def a_file_of_accounts(run: Run, person: Person) -> int:
+    """Some of its rows fail. The file itself is not looked into, all that is written beside it is."""
+    written = run.stack.directory / "imported"
+    written.mkdir()
+    with TemporaryDirectory() as elsewhere:
+        accounts = Path(elsewhere, "accounts.csv")
+        accounts.write_text(f"{table(person)}nobody.test,{person.password}-not,second\n")
+        arguments = ("import", str(accounts), "--out", str(written / "results.csv"))
+        return _typed(run, "", *arguments, **_calling(run, person))
+
+
+def a_file_with_a_fault(run: Run, person: Person) -> int:
+    with TemporaryDirectory() as elsewhere:
+        accounts = Path(elsewhere, "accounts.csv")
+        accounts.write_text(f'handle,app_password\n{person.handle},"{person.password}\n')
+        return _typed(run, "", "import", str(accounts), "--json", **_calling(run, person))
+
+
 def a_new_key(run: Run, person: Person) -> int:
     """Shown to who makes it, this once."""
     workspace = ("--workspace", person.workspace_id)
@@ -94,6 +114,8 @@ COMMANDS: dict[Callable[[Run, Person], int], int] = {
     wrong_in_a_variable: 1,
     nobody_there: 1,
     at_the_prompt: 1,
+    a_file_of_accounts: 2,
+    a_file_with_a_fault: 1,
     a_new_key: 0,
     a_new_key_ring: 0,
     a_database_that_is_away: 1,

@@ -69,6 +69,7 @@ def test_no_token_and_no_key_is_found_anywhere(run: Run) -> None:
         (channels.OUTPUT, b"Traceback (most recent call last)"),
         (channels.OUTPUT, b"Fatal Python error: Aborted"),
         (channels.REDIS, b"connector.connect_account"),
+        (channels.REDIS, b"connector.connect_accounts"),
         (channels.REDIS, b"connector:settled:"),
         (channels.DATABASE, b"AuthenticationRequired"),
         (channels.ANSWERS, b"ACCOUNT_ALREADY_CONNECTED"),
