@@ -6,7 +6,7 @@ They are the same bytes for everyone and hold no data: the script asks the API f
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,8 +27,8 @@ _HEADERS = {
 class Page:
     """What is sent for a page, whoever asks."""
 
-    body: bytes
-    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
 
     def answer(self, status: int = 200) -> Response:
         return HTMLResponse(self.body, status, dict(self.headers))
