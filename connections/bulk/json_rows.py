@@ -76,7 +76,7 @@ def _events(pieces: Iterable[bytes]) -> _Events:
         # Without `use_float` the C backend of 3.6.0 dies of an integer of 5,000 digits, and takes the process along.
         # With it a number beyond 64 bits is called invalid, and no member of ours is a number.
         yield from ijson.basic_parse(file, use_float=True)
-    except ijson.JSONError:
+    except (ijson.JSONError, UnicodeDecodeError):  # the latter for half of a surrogate pair, which is no text
         message = f"The body is not valid JSON, on line {file.line}."
         raise body_fault("invalid_json", message, line=file.line) from None
 

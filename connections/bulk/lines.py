@@ -13,6 +13,10 @@ Line = tuple[int, bytes]
 
 _SAVE_AS_UTF8 = "Save the file as UTF-8 and send it again."
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Two characters of ASCII: which bytes of them are NUL, in either order.
+_UTF16_NULS = ([False, True] * 2, [True, False] * 2)
+# By so many one tells what a file is.
+_BEGINNING_BYTES = 4
 
 
 def utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -22,14 +26,14 @@ def utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in _with_a_beginning(pieces):
         if is_first:
             _refuse_utf16(piece)
+        if (nul := piece.find(b"\0")) >= 0:
+            at = line + piece.count(b"\n", 0, nul)
+            raise body_fault("not_text", f"Line {at} holds a NUL byte: this is no text file.", line=at)
         try:
             decoder.decode(piece)
         except UnicodeDecodeError as error:
             at = line + error.object.count(b"\n", 0, error.start)
             raise body_fault("invalid_encoding", f"Line {at} is not UTF-8. {_SAVE_AS_UTF8}", line=at) from None
-        if (nul := piece.find(b"\0")) >= 0:
-            at = line + piece.count(b"\n", 0, nul)
-            raise body_fault("not_text", f"Line {at} holds a NUL byte: this is no text file.", line=at)
         line += piece.count(b"\n")
         yield piece.removeprefix(codecs.BOM_UTF8) if is_first else piece
         is_first = False
@@ -65,11 +69,11 @@ def _refuse_too_long(number: int, line: bytes) -> None:
 
 
 def _with_a_beginning(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The first piece has three bytes, as long as a byte order mark, unless there are no more."""
+    """The first piece has enough bytes to tell what this is, unless there are no more."""
     beginning, rest = b"", iter(pieces)
     for piece in rest:
         beginning += piece
-        if len(beginning) >= len(codecs.BOM_UTF8):
+        if len(beginning) >= _BEGINNING_BYTES:
             break
     if beginning:
         yield beginning
@@ -77,6 +81,6 @@ def _with_a_beginning(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _refuse_utf16(beginning: bytes) -> None:
-    is_every_other_nul = beginning[0:1] == b"\0" != beginning[1:2] or beginning[1:2] == b"\0" != beginning[0:1]
-    if beginning.startswith(_UTF16_MARKS) or is_every_other_nul:
+    nuls = [byte == 0 for byte in beginning[:_BEGINNING_BYTES]]
+    if beginning.startswith(_UTF16_MARKS) or nuls in _UTF16_NULS:
         raise body_fault("invalid_encoding", f"The file is UTF-16, from line 1 on. {_SAVE_AS_UTF8}", line=1)

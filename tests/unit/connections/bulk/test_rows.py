@@ -145,6 +145,8 @@ FAULTS: dict[str, tuple[str, bytes, str, int | None]] = {
     "cut within a character": ("csv", HEADER + b"a,canary\xc3", "invalid_encoding", 2),
     "binary": ("csv", HEADER + b"a,canary\0\n", "not_text", 2),
     "a program": ("ndjson", b"\x7fELF\x02\x01\x01\0\0\0", "not_text", 1),
+    "bytes at random": ("csv", b"\0\x01\x02\xff" * 100, "not_text", 1),
+    "half of a surrogate pair": ("json", b'{"platform": "b", "items": [\n{"handle": "\\udc00"}]}', "invalid_json", 2),
     "cut off JSON": ("json", b'{"platform": "bluesky",\n"items": [\n{"handle": "canary', "invalid_json", 3),
     "JSON that goes on": ("json", document(platform="b", items=[]) + b"\n\n{}", "invalid_json", 3),
     "no JSON": ("json", b"handle,canary\n", "invalid_json", 1),
