@@ -14,9 +14,10 @@ from api_shim.idempotency_key import HEADER as IDEMPOTENCY_KEY
 from api_shim.idempotency_key import parse_idempotency_key
 from api_shim.request_id import answer_as, request_id_of
 from api_shim.routes import batch_intake_docs
+from api_shim.routes.batches import POLL_AFTER_SECONDS
 from api_shim.upload import Upload
 from connections.bulk.intake import BatchFormat, Delivery
-from connections.contract import AcceptedBatchAnswer, Issue
+from connections.contract import AcceptedBatchAnswer, BatchStatus, Issue
 from connections.errors import UnsupportedMediaType
 from connections.intake import read_platform, refused
 from connections.platforms import PLATFORMS
@@ -72,7 +73,10 @@ async def create_batch(
         )
     answer_as(request, accepted.request_id)
     answer = AcceptedBatchAnswer(data=accepted.batch, request_id=accepted.request_id)
-    return json_answer(answer, 202, {"Location": f"/v1/connect/batches/{accepted.batch.id}"})
+    headers = {"Location": f"/v1/connect/batches/{accepted.batch.id}"}
+    if accepted.batch.status is BatchStatus.RUNNING:
+        headers["Retry-After"] = str(POLL_AFTER_SECONDS)
+    return json_answer(answer, 202, headers)
 
 
 def read_format(content_type: str) -> BatchFormat:

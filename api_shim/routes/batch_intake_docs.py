@@ -4,7 +4,7 @@ from typing import Any
 
 from api_shim.idempotency_key import HEADER as IDEMPOTENCY_KEY
 from api_shim.idempotency_key import KEY_PATTERN
-from api_shim.openapi import EXAMPLE_REQUEST_ID, answers, failures
+from api_shim.openapi import EXAMPLE_REQUEST_ID, POLL_HEADERS, answers, failures
 from api_shim.routes.batches_docs import EXAMPLE_BATCH_ID
 from connections.bulk.rows import MAX_EXTERNAL_REF, MAX_ROWS
 from connections.contract import AcceptedBatchAnswer, Issue
@@ -81,7 +81,7 @@ CREATE_BATCH: dict[str, Any] = {
         202: answers(
             AcceptedBatchAnswer,
             description="Accepted: every row that is not among `rejected` will be tried.",
-            headers=_LOCATION,
+            headers=_LOCATION | POLL_HEADERS,
             example={
                 "data": {
                     "id": EXAMPLE_BATCH_ID,

@@ -26,7 +26,7 @@ _A_STATUS = "|".join(RowStatus)
 # Who polls sees some twenty steps on the way to the end, and no step in vain.
 _POLLS = 20
 _POLL_AFTER_CAP_SECONDS = 60
-_POLL_AFTER_SECONDS = 5
+POLL_AFTER_SECONDS = 5
 
 
 @router.get("", operation_id="get_connect_batch", **batches_docs.GET_BATCH)
@@ -90,6 +90,6 @@ def _answer(batch: Batch, request: Request) -> Response:
 def _poll_after(batch: Batch) -> int:
     """Seconds."""
     if batch.eta is None:
-        return _POLL_AFTER_SECONDS
+        return POLL_AFTER_SECONDS
     left = (batch.eta - datetime.now(UTC)).total_seconds() / _POLLS
     return math.ceil(min(max(left, 1.0), _POLL_AFTER_CAP_SECONDS))

@@ -41,6 +41,7 @@ async def test_the_answer_names_the_batch_and_the_rows_that_were_refused(api: Ap
     assert answer.status_code == 202
     data = answer.json()["data"]
     assert answer.headers["location"] == f"{PATH}/{data['id']}"
+    assert answer.headers["retry-after"] == "5"
     assert (data["status"], data["total"]) == ("running", 3)
     assert [(row["row"], row["line"], row["external_ref"], row["issues"][0]["code"]) for row in data["rejected"]] == [
         (2, 3, "2", "required"),
