@@ -116,14 +116,9 @@ class Settlement:
         return Credentials(identifier=opened["identifier"], password=opened["password"])
 
     def refuse_if_connected(self, task: ClaimedTask, external_id: str, name: str | None) -> None:
-        """Raises `AlreadyConnected` when the workspace has this account and the task is a row of many.
-
-        That saves the login of a row that was sent before. A single request is logged in all the same, so that a wrong
-        password is always told as such; a conflict is then found when the account is stored.
-        """
-        if task.queue == Queue.BULK:
-            with self._database.read() as connection:
-                _refuse_if_connected(connection, task, external_id, name)
+        """Raises `AlreadyConnected` when the workspace has this account."""
+        with self._database.read() as connection:
+            _refuse_if_connected(connection, task, external_id, name)
 
     def succeed(self, task: ClaimedTask, verified: VerifiedAccount) -> bool:
         """Stores the account and the outcome and erases the credentials, all or nothing.

@@ -16,6 +16,7 @@ from connections.errors import (
     ServiceUnavailable,
     TemporaryFailure,
     UpstreamFailed,
+    UpstreamRateLimited,
 )
 from connections.outcome import Outcome
 from connections.repository.tasks import ClaimedTask
@@ -122,16 +123,7 @@ class Performer:
 
     def _connect(self, task: ClaimedTask, started: float) -> None:
         platform = self._platforms[task.platform]
-        credentials = self._settlement.open_credentials(task)
-        with self._login_limits.count(task) as count_login:
-
-            def before_login(external_id: str, name: str | None) -> None:
-                self._settlement.refuse_if_connected(task, external_id, name)
-                count_login(external_id)
-
-            verified = platform.connect(
-                credentials, deadline=started + self._attempt_seconds, before_login=before_login
-            )
+        verified = self._verify(task, platform, started)
         try:
             is_kept = self._insist(partial(self._settlement.succeed, task, verified), started)
         except ServiceUnavailable:
@@ -148,6 +140,29 @@ class Performer:
         else:
             _end_session(platform, verified)
             log.warning("lease_lost", platform=task.platform, attempt=task.attempts)
+
+    def _verify(self, task: ClaimedTask, platform: Platform, started: float) -> VerifiedAccount:
+        credentials = self._settlement.open_credentials(task)
+        accounts: list[tuple[str, str | None]] = []
+        try:
+            with self._login_limits.count(task) as count_login:
+
+                def before_login(external_id: str, name: str | None) -> None:
+                    accounts.append((external_id, name))
+                    if task.batch_id is not None:
+                        # Saves the login of a row that was sent before. A single request is logged in all the same, so
+                        # that a wrong password is always told as such; the conflict is found when it is stored.
+                        self._settlement.refuse_if_connected(task, external_id, name)
+                    count_login(external_id)
+
+                return platform.connect(
+                    credentials, deadline=started + self._attempt_seconds, before_login=before_login
+                )
+        except UpstreamRateLimited:
+            # There is no login to be had for a while. That the account is connected can be told without one.
+            for external_id, name in accounts[-1:]:
+                self._settlement.refuse_if_connected(task, external_id, name)
+            raise
 
     def _lives_on(self, task: ClaimedTask, error: ConnectorError) -> float | None:
         """For how many seconds at most the task goes on; None when the error says nothing about that."""

@@ -175,12 +175,14 @@ def test_a_rate_limit_that_outlasts_the_caller_is_told_at_once(bench: Bench) -> 
     assert Outcome.from_row(task.outcome).retry_at is not None
 
 
-@pytest.mark.parametrize(("queue", "logins"), [(Queue.CONNECT, 1), (Queue.BULK, 0)])
-def test_a_second_connect_is_refused_and_costs_a_row_of_many_no_login(bench: Bench, queue: Queue, logins: int) -> None:
+@pytest.mark.parametrize(("batch_id", "logins"), [(None, 1), ("cb_1", 0)])
+def test_a_second_connect_is_refused_and_costs_a_row_of_many_no_login(
+    bench: Bench, batch_id: str | None, logins: int
+) -> None:
     bench.perform(bench.accept(), FakePlatform([verified()]))
     task_id = bench.accept(identifier="alice-again.test")
     with bench.database.write() as connection:
-        connection.execute(update(connect_tasks).where(connect_tasks.c.id == task_id).values(queue=queue))
+        connection.execute(update(connect_tasks).where(connect_tasks.c.id == task_id).values(batch_id=batch_id))
     again = FakePlatform([verified()])
     task = bench.perform(task_id, again)
 
@@ -195,6 +197,18 @@ def test_a_wrong_password_is_told_even_when_the_account_is_connected(bench: Benc
     task = bench.perform(bench.accept(identifier="alice-again.test"), fail_with(errors.CredentialsRejected()))
 
     assert error_of(task).code == "UNAUTHORIZED"
+
+
+@pytest.mark.parametrize(
+    ("limited", "code"),
+    [(verified().external_id, "ACCOUNT_ALREADY_CONNECTED"), ("did:plc:another", "UPSTREAM_RATE_LIMITED")],
+)
+def test_that_an_account_is_connected_can_be_told_without_a_login(bench: Bench, limited: str, code: str) -> None:
+    bench.perform(bench.accept(), FakePlatform([verified()]))
+    full = FakePlatform([errors.OutOfBudget(retry_after=200)], failing_account=limited)
+    task = bench.perform(bench.accept(identifier="alice-again.test"), full)
+
+    assert (task.status, error_of(task).code) == (TaskStatus.FAILED, code)
 
 
 class RacedPlatform(FakePlatform):
