@@ -6,7 +6,7 @@ threads.
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -77,21 +77,21 @@ def plan(
     for one in waiting:
         if one.lane != UNKNOWN and not is_slow(rooms[one.lane]):
             known[one.workspace_id] += one.due
-    names = {one.lane for one in waiting if one.lane == UNKNOWN or room_for(rooms[one.lane])}
+    waiting_in, sent_in = defaultdict[str, list[Waiting]](list), defaultdict[str, list[Sent]](list)
+    for one in waiting:
+        if room_for(rooms[one.lane]) if one.lane != UNKNOWN else known[one.workspace_id] <= ENOUGH_KNOWN:
+            waiting_in[one.lane].append(one)
+    on_their_way = Counter[str]()
+    for rows in sent:
+        sent_in[rows.lane].append(rows)
+        on_their_way[rows.workspace_id] += rows.rows
     lanes = [
-        _Lane(
-            name,
-            rooms.get(name),
-            [
-                one
-                for one in waiting
-                if one.lane == name and (name != UNKNOWN or known[one.workspace_id] <= ENOUGH_KNOWN)
-            ],
-            [one for one in sent if one.lane == name],
-            turn // max(1, len(names)),  # or each lane would always meet the same workspace first
-        )
-        for name in _from(turn, sorted(names))
+        # The same number for all lanes of a circle, or each lane would always meet the same workspace first.
+        _Lane(name, rooms.get(name), waiting_in[name], sent_in[name], turn // len(waiting_in))
+        for name in _from(_spread(turn, len(waiting_in)), sorted(waiting_in))
     ]
+    # One workspace at hundreds of hosts must not take the threads of another at a single one.
+    lanes.sort(key=lambda lane: min(on_their_way[one.workspace_id] for one in waiting_in[lane.name]))
     under_way = chunks_under_way(sent, rooms)
     left, slow_left = chunks - under_way.total(), math.ceil(chunks * _SLOW_SHARE)
     slow_left -= sum(count for name, count in under_way.items() if name in rooms and is_slow(rooms[name]))
@@ -143,7 +143,7 @@ class _Lane:
     def __init__(
         self, name: str, room: Room | None, waiting: Sequence[Waiting], sent: Sequence[Sent], turn: int
     ) -> None:
-        self._name = name
+        self.name = name
         self._size = chunk_size(room)
         self.is_slow = room is not None and is_slow(room)
         self._due = {one.batch_id: one.due for one in waiting}
@@ -151,7 +151,9 @@ class _Lane:
         for one in waiting:
             self._batches.setdefault(one.workspace_id, []).append(one.batch_id)
         self._order = _from(turn, sorted(self._batches))
-        self._rows = Counter({one.workspace_id: one.rows for one in sent})
+        self._rows = Counter[str]()
+        for rows in sent:  # of a workspace there may be several batches
+            self._rows[rows.workspace_id] += rows.rows
         self.quota = sum(self._due.values())
         if room is not None:
             under_way = self._rows.total()
@@ -177,7 +179,12 @@ class _Lane:
             elif not self._due[batches[0]]:
                 batches.pop(0)
         self.quota -= picks.total()
-        return tuple(Pick(batch_id, self._name, rows) for batch_id, rows in picks.items())
+        return tuple(Pick(batch_id, self.name, rows) for batch_id, rows in picks.items())
+
+
+def _spread(turn: int, count: int) -> int:
+    """One of `count` places, by the golden ratio: turns in a row lie far apart, and soon come near every place."""
+    return int(turn * 0.6180339887498949 % 1 * count)
 
 
 def _from(turn: int, names: Sequence[str]) -> list[str]:

@@ -52,7 +52,6 @@ WAITING = st.lists(
 )
 SENT = st.lists(
     st.builds(Sent, st.sampled_from(WORKSPACES), st.sampled_from((UNKNOWN, *HOSTS)), st.integers(1, 20)),
-    unique_by=lambda one: one[:2],
     max_size=6,
 )
 CHUNKS = st.integers(0, 40)
@@ -89,8 +88,9 @@ def test_no_workspace_gets_more_than_one_row_more_than_another_that_has_rows_lef
         if one.lane != UNKNOWN and not is_slow(rooms[one.lane]):
             known[one.workspace_id] += one.due
     for lane in (UNKNOWN, *HOSTS):
-        before = Counter({one.workspace_id: one.rows for one in sent if one.lane == lane})
-        due, given_ = Counter[str](), Counter[str]()
+        before, due, given_ = Counter[str](), Counter[str](), Counter[str]()
+        for rows_sent in sent:
+            before[rows_sent.workspace_id] += rows_sent.rows * (rows_sent.lane == lane)
         for one in waiting:
             if one.lane == lane and not (lane == UNKNOWN and known[one.workspace_id] > ENOUGH_KNOWN):
                 due[one.workspace_id] += one.due
@@ -119,8 +119,8 @@ def test_nothing_starves(waiting: list[Waiting], rooms: dict[str, Room], turn: i
 def test_lanes_and_workspaces_take_turns_in_one_thread(workspaces: int, turn: int) -> None:
     waiting = [Waiting(f"cb_{number}", f"ws_{number}", host, 50) for number in range(workspaces) for host in HOSTS[:2]]
     rooms = {host: room(seconds=0.9) for host in HOSTS[:2]}
-    first = Counter(key for n in range(turn, turn + 12) for key in rows_of(plan(waiting, [], rooms, chunks=1, turn=n)))
-    assert first.total() == 12
+    first = Counter(key for n in range(turn, turn + 24) for key in rows_of(plan(waiting, [], rooms, chunks=1, turn=n)))
+    assert first.total() == 24
     assert {*first} == {(one.batch_id, one.lane) for one in waiting}
 
 
@@ -169,3 +169,30 @@ def test_a_message_is_about_a_second_of_work() -> None:
 def test_the_oldest_batch_of_a_workspace_goes_first() -> None:
     waiting = [Waiting("cb_9", "ws_1", UNKNOWN, 3), Waiting("cb_1", "ws_1", UNKNOWN, 3)]
     assert rows_of(plan(waiting, [], {}, chunks=1, turn=0)) == {("cb_9", UNKNOWN): 3, ("cb_1", UNKNOWN): 1}
+
+
+def test_rows_of_all_batches_on_their_way_to_a_host_count() -> None:
+    waiting = [Waiting("cb_1", "ws_1", "quick.test", 50)]
+    sent = [Sent("ws_1", "quick.test", 9), Sent("ws_1", "quick.test", 1)]
+    assert plan(waiting, sent, {"quick.test": room(10.0)}, chunks=8, turn=0) == []
+
+
+def test_hundreds_of_hosts_take_turns_although_few_threads_are_free() -> None:
+    hosts = [f"host-{number}.test" for number in range(400)]
+    waiting = [Waiting("cb_1", "ws_1", host, 50) for host in hosts]
+    rooms = {host: room() for host in hosts}
+    waits, longest = Counter[str](), 0
+    for turn in range(200):
+        served = {lane for _, lane in rows_of(plan(waiting, [], rooms, chunks=8, turn=turn))}
+        waits = Counter({host: 0 if host in served else waits[host] + 1 for host in hosts})
+        longest = max(longest, *waits.values())
+    assert longest <= 3 * len(hosts) / 8
+
+
+def test_a_workspace_at_hundreds_of_hosts_leaves_threads_to_another_at_one() -> None:
+    hosts = [f"host-{number}.test" for number in range(400)]
+    waiting = [Waiting("cb_1", "ws_1", host, 50) for host in hosts] + [Waiting("cb_2", "ws_2", "quick.test", 50)]
+    rooms = {host: room() for host in (*hosts, "quick.test")}
+    sent = [Sent("ws_1", host, 1) for host in hosts[:7]]
+    for turn in range(50):
+        assert {batch for batch, _ in rows_of(plan(waiting, sent, rooms, chunks=8, turn=turn))} == {"cb_2"}
