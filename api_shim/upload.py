@@ -16,6 +16,9 @@ _PIECE_BYTES = 64 * 1024
 # For one piece. Whoever is slower holds a thread that others could use.
 PATIENCE_SECONDS = 30.0
 
+# For all of them, not counting what we take to read them. Else 16 MiB may take two hours, a piece every 30 s.
+WHOLE_SECONDS = 300.0
+
 
 class Upload:
     """Iterate over it in a thread; leave the `with` block in the event loop, which frees the thread in whatever state.
@@ -32,6 +35,7 @@ class Upload:
             raise self._too_large
         self._chunks = request.stream()
         self._left = max_bytes
+        self._seconds_left = WHOLE_SECONDS
         self._loop = asyncio.get_running_loop()
         self._awaited: Future[bytes] | None = None
         self._is_over = False
@@ -67,8 +71,9 @@ class Upload:
     async def _receive(self) -> bytes:
         """Some chunks together, so that many small ones cost no more than a few large ones; none at the end."""
         piece = bytearray()
+        begun = self._loop.time()
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(min(PATIENCE_SECONDS, self._seconds_left)):
                 async for chunk in self._chunks:
                     piece += chunk
                     if len(piece) >= _PIECE_BYTES:
@@ -77,6 +82,7 @@ class Upload:
             raise _ended() from error
         except TimeoutError as error:
             raise BadRequest("The body came too slowly.") from error
+        self._seconds_left -= self._loop.time() - begun
         return bytes(piece)
 
 

@@ -129,8 +129,8 @@ async def test_the_same_key_gets_the_same_answer_byte_for_byte(api: Api) -> None
     assert stored(api) == (1, 1)
 
 
-async def call(api: Api, events: list[dict[str, Any]]) -> list[Any]:
-    """The app called with these events, and silence after them."""
+async def call(api: Api, events: list[dict[str, Any]], *, every: float = 0.0) -> list[Any]:
+    """The app called with these events, so many seconds apart, and silence after them."""
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -148,6 +148,7 @@ async def call(api: Api, events: list[dict[str, Any]]) -> list[Any]:
     sent: list[Any] = []
 
     async def receive() -> Any:
+        await asyncio.sleep(every)
         return events.pop(0) if events else await asyncio.Event().wait()
 
     async def send(message: Any) -> None:
@@ -172,6 +173,17 @@ async def test_who_stops_sending_holds_no_thread(api: Api, monkeypatch: pytest.M
     monkeypatch.setattr(upload, "PATIENCE_SECONDS", 0.05)
 
     sent = await call(api, [HALF])
+
+    assert sent[0]["status"] == 400
+    assert b"too slowly" in sent[1]["body"]
+    assert stored(api) == (0, 0)
+
+
+async def test_who_always_sends_a_little_holds_no_thread(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "WHOLE_SECONDS", 0.3)
+    a_piece = {"type": "http.request", "body": b"\n" * upload._PIECE_BYTES, "more_body": True}
+
+    sent = await call(api, [HALF, *[a_piece] * 250], every=0.1)
 
     assert sent[0]["status"] == 400
     assert b"too slowly" in sent[1]["body"]
