@@ -41,6 +41,7 @@ CONTRACT = {
     "IDEMPOTENCY_KEY_REUSED": 422,
     "UPSTREAM_RATE_LIMITED": 429,
     "RATE_LIMITED": 429,
+    "CANCELED": 409,
     "UPSTREAM_ERROR": 500,
     "INTERNAL_ERROR": 500,
     "QUEUE_UNAVAILABLE": 503,
@@ -220,6 +221,21 @@ async def a_message_that_comes_too_late(bench: Bench) -> httpx.Response:
         return await queue.stack.connect(HANDLE, PASSWORD)
 
 
+async def a_batch_that_is_canceled(bench: Bench) -> httpx.Response:
+    """What is told of its row, as an answer of its own."""
+    async with running_stack(bench.settings(), FakePlatform([verified()])) as stack:
+        body = {"platform": "bluesky", "items": [{"handle": HANDLE, "app_password": PASSWORD}]}
+        accepted = await stack.client.post("/v1/connect/batches", json=body, headers=stack.headers)
+        batch = accepted.headers["Location"]
+        canceled = await stack.client.post(f"{batch}/cancel", headers=stack.headers)
+        assert canceled.json()["data"]["status"] == "canceled"
+        results = await stack.client.get(f"{batch}/results", headers=stack.headers)
+    (row,) = results.json()["data"]
+    request_id = results.json()["request_id"]
+    told = {"error": row["error"], "request_id": request_id}
+    return httpx.Response(row["error"]["http_status"], json=told, headers={"X-Request-Id": request_id})
+
+
 SCENARIOS: dict[type[ConnectorError], Scenario] = {
     errors.Unauthorized: asked("POST", CONNECT, is_caller=False, json={}),
     errors.ValidationFailed: asked("POST", CONNECT, json={"platform": "bluesky", "credentials": {"handle": 5}}),
@@ -248,6 +264,8 @@ SCENARIOS: dict[type[ConnectorError], Scenario] = {
     errors.UpstreamFailed: hostile(FAILED),
     errors.HostFailing: performed(errors.HostFailing(retry_after=2)),
     errors.UpstreamRateLimited: hostile(LIMITED),
+    errors.OutOfBudget: performed(errors.OutOfBudget(retry_after=60)),
+    errors.Canceled: a_batch_that_is_canceled,
 }
 
 
