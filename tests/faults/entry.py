@@ -47,10 +47,11 @@ def shorten_first_sweep() -> None:
 
 
 def shorten_lease() -> None:
-    from connections import settlement  # noqa: PLC0415
+    from connections import dispatching, settlement  # noqa: PLC0415
     from worker import bootstrap  # noqa: PLC0415
 
     shorten(settlement, "_RESEND_SECONDS", RESEND_SECONDS)
+    shorten(dispatching, "_SWEEP_SENT_SECONDS", RESEND_SECONDS)
     shorten(bootstrap, "_SETTLING_SECONDS", SETTLING_SECONDS)
 
 

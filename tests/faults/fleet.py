@@ -33,6 +33,9 @@ ATTEMPT_SECONDS = 4.0
 LOGIN_SECONDS = 0.2
 START_SECONDS = 60.0
 
+# More than the callers of a load ask of the one host there is, so that only batches ever wait for their turn.
+HOST_BUDGET = "30000/300"
+
 WORKERS = ("worker-1", "worker-2")
 SHIMS = ("shim-1", "shim-2")
 
@@ -180,6 +183,7 @@ def running_fleet(directory: Path, *, on_sqlite: bool = False, as_shipped: bool 
             "CONNECTOR_DEV_PDS_URL": sandbox.pds_url,
             "CONNECTOR_PLC_URL": sandbox.plc_url,
             "CONNECTOR_WORKER_THREADS": str(THREADS),
+            "CONNECTOR_HOST_BUDGET": HOST_BUDGET,
             FOLDER: str(folder),
         }
         if not as_shipped:

@@ -34,6 +34,11 @@ class Part:
         """What it has said since it was last started."""
         return self._log.read_bytes()[self._started_at :].decode(errors="replace")
 
+    @property
+    def whole_log(self) -> str:
+        """What it has said since it was first started."""
+        return self._log.read_text(errors="replace")
+
     def start(self) -> None:
         self._started_at = self._log.stat().st_size if self._log.exists() else 0
         self._process = start(self._command, environment=self._environment, log=self._log)

@@ -9,15 +9,16 @@ from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Row, select, text
 
 from connections.contract import TaskStatus
 from connections.models import accounts, connect_tasks
 from connections.vault import Cell, Followed, TokenCipher, open_key_store
+from tests.factories import Tenant
+from tests.faults.caller import Told
 from tests.faults.fleet import Fleet
-from tests.faults.load import Load
 from tests.faults.people import Expected
 from tests.servers import wait_until
 
@@ -25,11 +26,18 @@ LOGIN = "com.atproto.server.createSession"
 _AFTER_LOGIN = ("UNAUTHORIZED", "ACCOUNT_ALREADY_CONNECTED")
 
 
+class Crowd(Protocol):
+    """People of one workspace, and what each of them was told: a `Load`, or the rows of a batch."""
+
+    tenant: Tenant
+    told: list[Told]
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What is left of a load, read once everything has come to rest."""
 
-    load: Load
+    load: Crowd
     tasks: list[Row[Any]]
     accounts: list[Row[Any]]
     endings: Counter[str]
@@ -39,7 +47,7 @@ class Evidence:
     """The id of the refresh token that each connected account's row holds."""
 
 
-def prove(fleet: Fleet, load: Load, *, repeats: int = 0, sessions: int | None = None) -> None:
+def prove(fleet: Fleet, load: Crowd, *, repeats: int = 0, sessions: int | None = None) -> None:
     """`repeats` is how many attempts the fault can have cut off between their login and their end: so many logins may
     have been made once more, and so many `sessions`, unless another number is given, be left to end by themselves."""
     sessions = repeats if sessions is None else sessions
@@ -59,7 +67,7 @@ def prove(fleet: Fleet, load: Load, *, repeats: int = 0, sessions: int | None = 
     assert not problems, "\n".join(problems)
 
 
-def gather(fleet: Fleet, load: Load) -> Evidence:
+def gather(fleet: Fleet, load: Crowd) -> Evidence:
     ours = load.tenant.workspace_id
     with fleet.database.read() as connection:
         task_rows = list(connection.execute(select(connect_tasks).where(connect_tasks.c.workspace_id == ours)))
@@ -67,8 +75,13 @@ def gather(fleet: Fleet, load: Load) -> Evidence:
         ids = {row.id for row in task_rows}
         endings = Counter(row.task_id for row in connection.execute(text("SELECT task_id FROM endings")))
     control = fleet.sandbox.control
+    theirs = {name for told in load.told for name in (told.person.did, told.person.handle)}
     # What was let in or turned away; a 503 or 429 is no login.
-    logins = Counter(str(one["identifier"]) for one in control.requests(LOGIN) if one["status"] in (200, 401))
+    logins = Counter(
+        str(one["identifier"])
+        for one in control.requests(LOGIN)
+        if one["status"] in (200, 401) and one["identifier"] in theirs
+    )
     cipher = TokenCipher(Followed(open_key_store(fleet.settings).load_ring, every=60))
     people = [told.person for told in load.told if told.person.did]
     return Evidence(
