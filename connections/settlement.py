@@ -171,7 +171,7 @@ class Settlement:
     def postpone(
         self,
         task: ClaimedTask,
-        outcome: Outcome,
+        outcome: Outcome | None,
         delay: float,
         *,
         uses_attempt: bool = True,
@@ -180,7 +180,8 @@ class Settlement:
     ) -> bool:
         """Plans the next attempt in `delay` seconds. False when another worker has taken the task over.
 
-        Without `uses_attempt` the one just made does not count. `expires_in` shortens the task's life to so many
+        Without an `outcome` there is nothing to tell: the task is queued as if nobody had looked at it yet. Without
+        `uses_attempt` the attempt just made does not count. `expires_in` shortens the task's life to so many
         seconds. A row of a batch waits for the dispatcher, from now on in its `lane` if one is given.
         """
         with self._database.write() as connection:
@@ -191,7 +192,7 @@ class Settlement:
                 attempts=task.attempts if uses_attempt else task.attempts - 1,
                 delay=delay,
                 sweep_in=delay + _SWEEP_AFTER_DUE_SECONDS,
-                outcome=outcome.to_row(),
+                outcome=None if outcome is None else outcome.to_row(),
                 expires_in=expires_in,
                 lane=lane,
             )

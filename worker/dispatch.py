@@ -129,8 +129,10 @@ class Dispatcher:
         have_rows_on_their_way = {batch_id for batch_id, _ in board.on_their_way}
         waits: dict[str, BatchWait | None] = {}
         for batch in board.batches:
-            if batch.is_over and waiting[batch.id]:
+            if batch.is_over and (waiting[batch.id] or batch.id in have_rows_on_their_way):
                 self._dispatching.end_rows(batch.id)
+                if batch.waits_for is not None:
+                    waits[batch.id] = None
             elif not waiting[batch.id] and batch.id not in have_rows_on_their_way:
                 if self._dispatching.finish(batch.id):
                     log.info("batch_finished", batch_id=batch.id)

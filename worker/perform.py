@@ -206,10 +206,11 @@ class Performer:
         )
         match decision:
             case Again(delay):
+                has_to_tell = history.attempts or last or not (task.batch_id and _is_hosts_pace(error))
                 postpone = partial(
                     self._settlement.postpone,
                     task,
-                    Outcome.of_error(body),
+                    Outcome.of_error(body) if has_to_tell else None,
                     delay,
                     uses_attempt=error.uses_attempt,
                     expires_in=self._lives_on(task, error),
@@ -220,6 +221,11 @@ class Performer:
                 if self._insist(partial(self._settlement.fail, task, Outcome.of_error(body, retry_at)), started):
                     self._announcer.settled(task.id, task.reply_to)
                 return None
+
+
+def _is_hosts_pace(error: ConnectorError) -> bool:
+    """Whether a row of a batch only waits for its turn, as it did before somebody looked where it leads."""
+    return isinstance(error, OutOfBudget) and bool(error.host)
 
 
 def _last_failure(task: ClaimedTask, error: ConnectorError) -> ErrorBody | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, case, func, null, select, update
 
 from connections.contract import FINAL_STATUSES, RowStatus, TaskStatus
 from connections.errors import AlreadyConnected, Canceled
@@ -176,7 +176,7 @@ def mark_canceled(connection: Connection, workspace_id: str, batch_id: str) -> N
             connect_batches.c.canceled_at.is_(None),
             in_flight.exists(),
         )
-        .values(canceled_at=from_now())
+        .values(canceled_at=from_now(), waits_for=null())
     )
     connection.execute(change)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, null, select, update
 
 from connections.contract import FINAL_STATUSES, TaskStatus
 from connections.models import IN_BATCH, IN_FLIGHT, connect_tasks
@@ -276,13 +276,14 @@ def postpone_task(
     attempts: int,
     delay: float,
     sweep_in: float,
-    outcome: dict[str, Any],
+    outcome: dict[str, Any] | None,
     expires_in: float | None = None,
     lane: str | None = None,
 ) -> bool:
     """Plans the next attempt in `delay` seconds. False when the claim with this fence is no longer the last one.
 
-    A row of a batch is left to the dispatcher, in its `lane` if one is given. `expires_in` shortens the task's life,
+    Until then the task is retrying with this `outcome`, or queued without one. A row of a batch is left to the
+    dispatcher, in its `lane` if one is given. `expires_in` shortens the task's life,
     never lengthens it.
     """
     expires_at = connect_tasks.c.expires_at if expires_in is None else _within(expires_in)
@@ -290,8 +291,8 @@ def postpone_task(
         update(connect_tasks)
         .where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, IN_FLIGHT)
         .values(
-            status=TaskStatus.RETRYING,
-            outcome=outcome,
+            status=TaskStatus.QUEUED if outcome is None else TaskStatus.RETRYING,
+            outcome=null() if outcome is None else outcome,
             attempts=attempts,
             available_at=from_now(delay),
             expires_at=expires_at,

@@ -11,7 +11,7 @@ from connections.bulk.reading import Batches
 from connections.contract import BatchStatus, RowStatus, TaskStatus
 from connections.db import Database
 from connections.models import connect_tasks
-from connections.repository import batches, tasks
+from connections.repository import batches, dispatch, tasks
 from tests.batch_rows import end_row, insert_batch, stored_row
 from tests.factories import Tenant, make_tenant
 
@@ -65,9 +65,12 @@ def test_cancelling_ends_all_that_waits_and_nothing_that_runs(
     read = Batches(database)
     other = insert_batch(database, tenant, [R.QUEUED])
     batch_id = insert_batch(database, tenant, [R.QUEUED, R.RETRYING, R.RUNNING] * 10)
+    with database.write() as connection:
+        dispatch.note_wait(connection, batch_id, {"reason": "capacity"})
 
     canceled = read.cancel(tenant.caller, batch_id)
 
+    assert canceled.waits_for is None
     assert (canceled.status, canceled.counts[R.CANCELED], canceled.counts[R.RUNNING]) == (BatchStatus.CANCELING, 20, 10)
     assert canceled.causes == {}
     assert stored_row(database, other, 1)["status"] == "queued"

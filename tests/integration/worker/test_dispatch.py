@@ -247,12 +247,34 @@ def test_a_row_without_budget_waits_in_the_lane_of_its_host_and_uses_no_attempt(
     bench.dispatch()
     bench.perform()
 
-    assert bench.rows("status", "attempts", "lane") == [(TaskStatus.RETRYING, 0, "pds.test")]
+    assert bench.rows("status", "attempts", "lane", "outcome") == [(TaskStatus.QUEUED, 0, "pds.test", None)]
     assert bench.dispatch() == []
     bench.change(dispatch_at=from_now(-1), available_at=from_now(-1))
     bench.platform.errors.clear()
     bench.work()
     assert bench.statuses(batch) == [TaskStatus.SUCCEEDED]
+
+
+def test_a_row_whose_account_has_been_logged_in_to_too_often_says_so(bench: Bench) -> None:
+    bench.batch("alice.test")
+    bench.platform.errors["alice.test"] = errors.OutOfBudget("Too often.", retry_after=60)
+    bench.dispatch()
+    bench.perform()
+    assert bench.rows("status", "attempts", "lane") == [(TaskStatus.RETRYING, 0, "")]
+    assert bench.outcome()["error"]["message"] == "Too often."
+
+
+def test_a_row_whose_server_failed_still_says_so_when_it_waits_for_its_turn(bench: Bench) -> None:
+    bench.batch("alice.test")
+    bench.platform.errors["alice.test"] = errors.HostFailing(retry_after=1)
+    bench.dispatch()
+    bench.perform()
+    bench.platform.errors["alice.test"] = errors.OutOfBudget(host="pds.test", retry_after=60)
+    bench.change(dispatch_at=from_now(-1), available_at=from_now(-1))
+    bench.dispatch()
+    bench.perform()
+    assert bench.rows("status", "attempts") == [(TaskStatus.RETRYING, 0)]
+    assert bench.outcome()["error"]["code"] == errors.UpstreamFailed.code
 
 
 def test_a_lane_gets_what_its_host_has_room_for_and_the_batch_says_what_it_waits_for(bench: Bench) -> None:
@@ -415,6 +437,18 @@ def test_what_waits_in_a_canceled_batch_is_ended(bench: Bench) -> None:
     )
     bench.dispatch()
     assert bench.stored(batch, "finished_at") is not None
+
+
+def test_rows_of_a_canceled_batch_that_were_sent_and_not_begun_are_ended_and_it_waits_for_nothing(bench: Bench) -> None:
+    batch = bench.batch(*people(4))
+    assert bench.dispatch() == batch.task_ids
+    with bench.database.write() as connection:
+        connection.execute(update(connect_batches).values(canceled_at=from_now(), waits_for={"reason": "capacity"}))
+    bench.dispatch()
+    assert bench.rows("status", "cause", batch=batch) == [(TaskStatus.FAILED, "canceled")] * 4
+    assert bench.stored(batch, "waits_for") is None
+    bench.perform()
+    assert bench.platform.logins == []
 
 
 def test_a_batch_that_never_arrived_whole_is_ended_after_a_day(bench: Bench) -> None:
