@@ -361,7 +361,7 @@ GOOD = f"good1.test,{PASSWORD}\n"
             f"handle,password\n{GOOD * 10_001}".encode(),
             "10,000 rows. Send the others as another batch. The row on line 10001 is the last that fits.",
         ),
-        (b"\x89PNG\r\n\x1a\n" + bytes(100), "Line 1 is not UTF-8."),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "Line 3 holds a NUL byte: this is no text file."),
     ],
     ids=[
         *("empty", "no_rows", "no_password", "no_header", "twice", "latin1", "utf16"),
