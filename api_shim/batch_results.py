@@ -10,6 +10,7 @@ from starlette.responses import StreamingResponse
 from api_shim.bootstrap import Shim
 from api_shim.render import task_error
 from connections.bulk.reading import Page
+from connections.bulk.spreadsheets import harmless
 from connections.contract import BatchResult, BatchResultsAnswer, Issue, PageMeta, RowStatus
 from connections.errors import ValidationFailed
 from connections.outcome import Outcome
@@ -43,9 +44,6 @@ _COLUMNS = (
     "message",
     "finished_at",
 )
-
-# A spreadsheet takes text that begins so for a formula, and runs it.
-_BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def page_answer(page: Page, limit: int, request_id: str) -> BatchResultsAnswer:
@@ -134,17 +132,13 @@ def _cells(one: BatchResult) -> list[object]:
         one.external_ref,  # the caller's own, who must find it again as it was
         one.status,
         account and account.id,
-        account and _harmless(account.account_name),
-        account and _harmless(account.external_account_id),
+        account and harmless(account.account_name or ""),
+        account and harmless(account.external_account_id or ""),
         error and error.code,
         issue and issue.code,
-        error and _harmless(issue.message if issue else error.message),
+        error and harmless(issue.message if issue else error.message),
         one.model_dump(mode="json", include={"finished_at"})["finished_at"],
     ]
-
-
-def _harmless(text: str | None) -> str | None:
-    return f"'{text}" if text and text.startswith(_BEGINS_FORMULA) else text
 
 
 def _lines(records: Iterable[Iterable[object]]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from cli.failures import CommandFailed
-from connections.bulk.csv_rows import read_csv
+from connections.bulk.csv_rows import delimiter_of, read_csv
 from connections.bulk.lines import lines, utf8
 from connections.errors import PayloadTooLarge, ValidationFailed
 from connections.platforms import PLATFORMS
@@ -83,7 +83,7 @@ class AccountsFile:
         written = lines(utf8(self.pieces()))
         first = next(line for line in written if line[1].strip())
         text = (f"{line.decode()}\n" for _, line in chain([first], written))
-        return filter(None, csv.reader(text, delimiter=max(",;\t", key=first[1].decode().count), strict=True))
+        return filter(None, csv.reader(text, delimiter=delimiter_of(first[1]), strict=True))
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -32,16 +32,8 @@ _POST_SECONDS = 120.0
 _LATER = frozenset({408, 409, 425, 429})
 
 
-class Refused(CommandFailed):
-    """The service has answered, and the answer is no."""
-
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 class Batches:
-    """Every method raises `Unavailable` when asking again may help, `Refused` or another `CommandFailed` when not."""
+    """Every method raises `Unavailable` when asking again may help, `CommandFailed` when not."""
 
     def __init__(self, client: httpx.Client, url: str) -> None:
         self._client = client
@@ -126,7 +118,7 @@ def _accepted(answer: httpx.Response, status: int = 200, outcome: str = "Refused
     if answer.status_code in _LATER or answer.status_code >= 500:
         raise Unavailable(_reason(answer), retry_after=retry_after(answer))
     problem = ErrorAnswer.model_validate_json(answer.content)
-    raise Refused("\n".join(error_lines(problem, outcome=outcome)), problem.error.code)
+    raise CommandFailed("\n".join(error_lines(problem, outcome=outcome)))
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -13,12 +13,12 @@ from cli.importing.accounts_file import AccountsFile, FileRow
 from cli.importing.batches import Batches
 from cli.importing.patience import Patience
 from cli.replacing import replacing
+from connections.bulk.spreadsheets import harmless
 from connections.contract import BatchResult, RowStatus
 from connections.outcome import Outcome
 
 _COLUMNS = ("status", "account_id", "account_name", "cause", "message")
 _WELL = frozenset({RowStatus.CONNECTED, RowStatus.ALREADY_CONNECTED})
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def write_results(file: AccountsFile, results: Iterable[BatchResult], path: Path
             cause, message = _explanation(result)
             report.add(row.line, result.status, cause, message)
             ours = (result.status.value, *_account(result), cause, message)
-            writer.writerow([*compress(row.cells, kept), *map(_harmless, ours)])
+            writer.writerow([*compress(row.cells, kept), *map(harmless, ours)])
     return report
 
 
@@ -105,8 +105,3 @@ def _explanation(result: BatchResult) -> tuple[str, str]:
         return "", ""
     messages = [issue.message for issue in result.error.issues or []] or [result.error.message]
     return Outcome.of_error(result.error).cause or "", " ".join(messages)
-
-
-def _harmless(cell: str) -> str:
-    """A spreadsheet takes what begins like a formula for one."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell

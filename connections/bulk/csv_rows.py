@@ -21,7 +21,7 @@ def read_csv(pieces: Iterable[bytes], fields: Sequence[CredentialField]) -> Iter
     first = next((line for line in written if line[1].strip()), None)
     if first is None:
         return
-    delimiter = max(_DELIMITERS, key=first[1].decode().count)
+    delimiter = delimiter_of(first[1])
     records = _records(chain([first], written), delimiter)
     begins, header = next(records)
     columns = _columns(header, fields, line=begins)
@@ -35,6 +35,10 @@ def read_csv(pieces: Iterable[bytes], fields: Sequence[CredentialField]) -> Iter
             yield SentRow(
                 row, begins, {name: cells[at] for name, at in columns.items() if at < len(cells) and cells[at]}
             )
+
+
+def delimiter_of(header: bytes) -> str:
+    return max(_DELIMITERS, key=header.decode().count)
 
 
 def _records(written: Iterator[Line], delimiter: str) -> Iterator[tuple[int, list[str]]]:
