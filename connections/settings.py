@@ -71,7 +71,10 @@ class Settings(BaseSettings):
         default=86_400.0, gt=0, le=604_800, description="Total deadline of a row of a batch, waiting its turn included."
     )
     batch_retry_seconds: float = Field(
-        default=900.0, gt=0, le=604_800, description="How long a row of a batch is tried at a server that fails."
+        default=900.0,
+        gt=0,
+        le=604_800,
+        description="How long a row of a batch is tried at a server that fails, from its own first failure on.",
     )
     host_budget: Annotated[Rate, NoDecode] = Field(
         default=Rate(3000, 300), description="Requests to one host from one egress address."
