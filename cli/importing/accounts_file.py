@@ -4,12 +4,12 @@ import csv
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, filterfalse
 from pathlib import Path
 from typing import Self
 
 from cli.failures import CommandFailed
-from connections.bulk.csv_rows import delimiter_of, read_csv
+from connections.bulk.csv_rows import delimiter_of, is_blank, read_csv
 from connections.bulk.lines import lines, utf8
 from connections.errors import PayloadTooLarge, ValidationFailed
 from connections.platforms import PLATFORMS
@@ -83,7 +83,7 @@ class AccountsFile:
         written = lines(utf8(self.pieces()))
         first = next(line for line in written if line[1].strip())
         text = (f"{line.decode()}\n" for _, line in chain([first], written))
-        return filter(None, csv.reader(text, delimiter=delimiter_of(first[1]), strict=True))
+        return filterfalse(is_blank, csv.reader(text, delimiter=delimiter_of(first[1]), strict=True))
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -41,6 +41,11 @@ def delimiter_of(header: bytes) -> str:
     return max(_DELIMITERS, key=header.decode().count)
 
 
+def is_blank(record: list[str]) -> bool:
+    """Whether this is what a line makes on which nobody sees anything."""
+    return not record or (len(record) == 1 and not record[0].strip())
+
+
 def _records(written: Iterator[Line], delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Each record with the line that it begins on."""
     begins = size = 0
@@ -64,7 +69,7 @@ def _records(written: Iterator[Line], delimiter: str) -> Iterator[tuple[int, lis
         except csv.Error:
             message = f"The quotes or line breaks of what begins on line {begins} are not those of CSV."
             raise body_fault("invalid_csv", message, line=begins) from None
-        if record:
+        if not is_blank(record):
             yield begins, record
 
 

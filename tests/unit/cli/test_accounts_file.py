@@ -17,7 +17,7 @@ def check(path: Path, text: str) -> AccountsFile:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
 def test_columns_of_all_kinds(tmp_path: Path, delimiter: str) -> None:
-    lines = ["\ufeffNote,Password, Identifier ,,Note", f"a,{PASSWORD},alice.test,x,b", "", f"c,{PASSWORD},bob.test"]
+    lines = ["\ufeffNote,Password, Identifier ,,Note", f"a,{PASSWORD},alice.test,x,b", " ", f"c,{PASSWORD},bob.test"]
     file = check(tmp_path / "accounts.csv", "\r\n".join(lines).replace(",", delimiter))
 
     assert (file.count, file.columns) == (2, ["Note", " Identifier ", "Note"])

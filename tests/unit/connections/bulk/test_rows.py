@@ -68,7 +68,7 @@ CSV: dict[str, tuple[bytes, list[tuple[int, dict[str, object] | str]]]] = {
         b'"handle","app_password"\na.test,"x,""\r\ny"\na.test,x',
         [(2, A | {"app_password": 'x,"\r\ny'}), (4, A)],
     ),
-    "blank lines": (b"\n\nhandle,app_password\n\r\na.test,x\n\n", [(5, A)]),
+    "blank lines": (b"\n\nhandle,app_password\n \t\r\n\na.test,x\n\n ", [(6, A)]),
     "an unknown column": (b"handle,note,app_password,note\na.test,n,x,n\n", [(2, A)]),
     "an empty cell": (b"handle,app_password,external_ref\na.test,x,\n", [(2, A)]),
     "too few cells": (b"handle,app_password\na.test\na.test,x", [(2, {"handle": "a.test"}), (3, A)]),
