@@ -18,8 +18,12 @@ from connections.settings import Settings
 AT_A_QUICK_HOST = 16
 AT_ANOTHER_HOST = 1
 
-# A host is quick while its answers come within so many seconds.
-QUICK_SECONDS = 1.0
+# A host is quick while its answers come within so many seconds. Short, and a moment in which it or this machine is busy
+# would leave it a few rows at a time.
+QUICK_SECONDS = 3.0
+
+# What a thread waits for a place at a quick host.
+_PLACE_SECONDS = 1.0
 
 # What a refused row waits for at least and at most, in seconds.
 _SHORTEST_WAIT = 1.0
@@ -49,7 +53,7 @@ def own_hosts(settings: Settings) -> frozenset[str]:
 class Bulkhead:
     """One per worker process, used by its threads."""
 
-    def __init__(self, quick: Collection[str] = (), *, wait: float = QUICK_SECONDS) -> None:
+    def __init__(self, quick: Collection[str] = (), *, wait: float = _PLACE_SECONDS) -> None:
         """`quick` are hosts to be taken for quick before they have answered. `wait` seconds are waited for a place."""
         self._quick = frozenset(quick)
         self._wait = wait

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from worker.bulkhead import QUICK_SECONDS
 from worker.pacing import Room
 
 # The lane of rows that have not been looked up.
@@ -25,7 +26,6 @@ _LARGEST_CHUNK = 16
 _UNKNOWN_CHUNK = 4
 
 # A host that takes longer to answer gets few rows at once, or a dozen such hosts would hold all threads.
-_SLOW_SECONDS = 1.0
 _ROWS_AT_SLOW_HOST = 2
 _SLOW_SHARE = 0.5
 
@@ -112,12 +112,14 @@ def plan(
 
 def is_slow(room: Room) -> bool:
     """A host that has not answered yet counts as slow."""
-    return room.seconds is None or room.seconds > _SLOW_SECONDS
+    return room.seconds is None or room.seconds > QUICK_SECONDS
 
 
 def room_for(room: Room) -> int:
-    """How many rows may begin within the look-ahead: one as soon as the host's turn is in it, however slow its pace."""
-    return math.ceil(room.requests)
+    """How many rows may be on their way: those that begin within the look-ahead, one as soon as the host's turn is in
+    it, and those that the host is answering meanwhile, or its pace could not be kept up.
+    """
+    return math.ceil(room.requests + room.rate * (room.seconds or 0.0)) if room.requests else 0
 
 
 def chunk_size(room: Room | None) -> int:

@@ -280,7 +280,7 @@ def test_a_row_whose_server_failed_still_says_so_when_it_waits_for_its_turn(benc
 def test_a_lane_gets_what_its_host_has_room_for_and_the_batch_says_what_it_waits_for(bench: Bench) -> None:
     batch = bench.batch(*people(10))
     bench.change(lane="pds.test")
-    bench.rooms.given["pds.test"] = room(requests=2.9, wait=60.0)
+    bench.rooms.given["pds.test"] = room(requests=2.9, wait=60.0, seconds=0.0)
 
     assert bench.dispatch() == batch.task_ids[:3]
     waits_for = bench.stored(batch, "waits_for")

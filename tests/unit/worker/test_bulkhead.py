@@ -39,7 +39,7 @@ def test_a_quick_host_holds_more(bulkhead: Bulkhead) -> None:
     assert room(bulkhead, "other.example.com") == 1
 
 
-@pytest.mark.parametrize("becomes_slow", [lambda it: it.answered(HOST, 1.1), lambda it: it.failed(HOST, 0.1)])
+@pytest.mark.parametrize("becomes_slow", [lambda it: it.answered(HOST, 3.1), lambda it: it.failed(HOST, 0.1)])
 def test_quick_is_who_was_quick_last(bulkhead: Bulkhead, becomes_slow: object) -> None:
     assert callable(becomes_slow)
     bulkhead.answered(HOST, 0.3)

@@ -126,11 +126,11 @@ def test_lanes_and_workspaces_take_turns_in_one_thread(workspaces: int, turn: in
 
 def test_a_host_with_little_room_gets_a_row_when_its_turn_is_near() -> None:
     waiting = [Waiting("cb_1", "ws_1", "quick.test", 10)]
-    assert rows_of(plan(waiting, [], {"quick.test": room(0.1)}, chunks=8, turn=0)).total() == 1
+    assert rows_of(plan(waiting, [], {"quick.test": room(0.1, seconds=0.0)}, chunks=8, turn=0)).total() == 1
     assert plan(waiting, [], {"quick.test": room(0.0)}, chunks=8, turn=0) == []
 
 
-@pytest.mark.parametrize("seconds", [None, 1.1, 15.0])
+@pytest.mark.parametrize("seconds", [None, 3.1, 15.0])
 def test_slow_hosts_get_two_rows_each_and_half_of_the_threads(seconds: float | None) -> None:
     slow = [f"slow-{number}.test" for number in range(20)]
     rooms = {"quick.test": room(), **{host: room(seconds=seconds) for host in slow}}
@@ -174,7 +174,7 @@ def test_the_oldest_batch_of_a_workspace_goes_first() -> None:
 def test_rows_of_all_batches_on_their_way_to_a_host_count() -> None:
     waiting = [Waiting("cb_1", "ws_1", "quick.test", 50)]
     sent = [Sent("ws_1", "quick.test", 9), Sent("ws_1", "quick.test", 1)]
-    assert plan(waiting, sent, {"quick.test": room(10.0)}, chunks=8, turn=0) == []
+    assert plan(waiting, sent, {"quick.test": room(10.0, seconds=0.0)}, chunks=8, turn=0) == []
 
 
 def test_hundreds_of_hosts_take_turns_although_few_threads_are_free() -> None:
@@ -196,3 +196,10 @@ def test_a_workspace_at_hundreds_of_hosts_leaves_threads_to_another_at_one() -> 
     sent = [Sent("ws_1", host, 1) for host in hosts[:7]]
     for turn in range(50):
         assert {batch for batch, _ in rows_of(plan(waiting, sent, rooms, chunks=8, turn=turn))} == {"cb_2"}
+
+
+def test_a_pace_is_kept_up_while_answers_take_long() -> None:
+    """Rows that are being answered have had their turn already."""
+    waiting = [Waiting("cb_1", "ws_1", "quick.test", 100)]
+    rooms = {"quick.test": room(15.0, seconds=2.0)}  # ten a second, so twenty are being answered
+    assert rows_of(plan(waiting, [Sent("ws_1", "quick.test", 20)], rooms, chunks=64, turn=0)).total() == 15
