@@ -15,7 +15,7 @@ import sys
 import worker.bootstrap
 from celery.apps.worker import Worker
 
-def build_worker(settings, send):
+def build_worker(settings, *senders):
     print(settings.worker_threads)
 
 def start(worker):
