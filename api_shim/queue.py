@@ -16,7 +16,7 @@ from kombu.pools import ProducerPool
 from redis.exceptions import RedisError
 
 from connections.errors import QueueUnavailable
-from connections.messages import CONNECT_ACCOUNT, Queue
+from connections.messages import CONNECT_ACCOUNT, DISPATCH, Queue
 from connections.service import FIRST_SWEEP_SECONDS
 from connections.settings import Settings
 
@@ -36,6 +36,9 @@ class TaskQueue(Protocol):
     def send(self, task_id: str) -> None:
         """Raises `QueueUnavailable`."""
 
+    def ask_for_dispatch(self) -> None:
+        """Wants rows of batches to be sent now rather than within a second. Raises `QueueUnavailable`."""
+
     def close(self) -> None: ...
 
 
@@ -54,16 +57,24 @@ class CeleryQueue:
 
     def send(self, task_id: str) -> None:
         """Raises `QueueUnavailable` when Redis does not take the message: then the sweep will send it."""
+        try:
+            self._put(CONNECT_ACCOUNT, Queue.CONNECT, args=[task_id], task_id=task_id)
+        except QueueUnavailable as error:
+            raise QueueUnavailable(details={"task_id": task_id}, retry_after=FIRST_SWEEP_SECONDS) from error
+
+    def ask_for_dispatch(self) -> None:
+        """See `TaskQueue`. Missed by nobody: a dispatcher runs every second."""
+        self._put(DISPATCH, Queue.CONTROL)
+
+    def _put(self, task: str, queue: Queue, **options: Any) -> None:
         if time.monotonic() < self._silent_until:
-            raise _unavailable(task_id)
+            raise QueueUnavailable
         try:
             with self._producers.acquire(block=True, timeout=_ACQUIRE_SECONDS) as producer:
-                self._app.send_task(
-                    CONNECT_ACCOUNT, args=[task_id], task_id=task_id, queue=Queue.CONNECT.value, producer=producer
-                )
+                self._app.send_task(task, queue=queue.value, producer=producer, **options)
         except (KombuError, RedisError, OSError) as error:
             self._silent_until = time.monotonic() + _COOL_DOWN_SECONDS
-            raise _unavailable(task_id) from error
+            raise QueueUnavailable from error
 
     def close(self) -> None:
         self._producers.force_close_all()
@@ -72,14 +83,15 @@ class CeleryQueue:
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    name = Queue.CONNECT.value
     tls = {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}} if settings.redis.startswith("rediss://") else {}
     return {
         "broker_url": settings.redis,
         # Celery leaves the certificate of a rediss:// broker unchecked unless told otherwise.
         **tls,
         # The same exchange and key as the worker's: a binding of another name would be a second way into the queue.
-        "task_queues": [KombuQueue(name, Exchange(name), routing_key=name)],
+        "task_queues": [
+            KombuQueue(name, Exchange(name), routing_key=name) for name in (Queue.CONNECT.value, Queue.CONTROL.value)
+        ],
         # A misspelt queue is a mistake to hear of now, not a queue that nobody reads.
         "task_create_missing_queues": False,
         # JSON only, because pickle runs what it is sent.
@@ -104,7 +116,3 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         # Half a millisecond for an event that nobody reads.
         "task_send_sent_event": False,
     }
-
-
-def _unavailable(task_id: str) -> QueueUnavailable:
-    return QueueUnavailable(details={"task_id": task_id}, retry_after=FIRST_SWEEP_SECONDS)

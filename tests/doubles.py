@@ -21,6 +21,7 @@ class FakeQueue:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.asked = 0
         self.is_down = False
         self.on_send: Callable[[str], object] = lambda task_id: None
 
@@ -29,6 +30,11 @@ class FakeQueue:
             raise QueueUnavailable(details={"task_id": task_id}, retry_after=10)
         self.sent.append(task_id)
         self.on_send(task_id)
+
+    def ask_for_dispatch(self) -> None:
+        if self.is_down:
+            raise QueueUnavailable
+        self.asked += 1
 
     def close(self) -> None:
         pass

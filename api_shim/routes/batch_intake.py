@@ -1,6 +1,7 @@
 """`POST /v1/connect/batches`."""
 
 import re
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -9,18 +10,19 @@ from starlette.responses import Response
 from api_shim.answers import json_answer
 from api_shim.auth import TheCaller
 from api_shim.body import refuse_encoded
-from api_shim.bootstrap import shim_of
+from api_shim.bootstrap import Shim, shim_of
 from api_shim.idempotency_key import HEADER as IDEMPOTENCY_KEY
 from api_shim.idempotency_key import parse_idempotency_key
 from api_shim.request_id import answer_as, request_id_of
 from api_shim.routes import batch_intake_docs
 from api_shim.routes.batches import POLL_AFTER_SECONDS
 from api_shim.upload import Upload
-from connections.bulk.intake import BatchFormat, Delivery
+from connections.bulk.intake import AcceptedDelivery, BatchFormat, Delivery
 from connections.contract import AcceptedBatchAnswer, BatchStatus, Issue
-from connections.errors import UnsupportedMediaType
+from connections.errors import QueueUnavailable, UnsupportedMediaType
 from connections.intake import read_platform, refused
 from connections.platforms import PLATFORMS
+from connections.service import Caller
 
 router = APIRouter(tags=["batches"])
 
@@ -65,7 +67,8 @@ async def create_batch(
     shim = shim_of(request)
     with Upload(request, max_bytes=MAX_BODY_BYTES) as pieces:
         accepted = await shim.importing.run(
-            shim.intake.accept,
+            _accept,
+            shim,
             caller,
             Delivery(format_, pieces, platform, profile_id),
             request_id=request_id_of(request),
@@ -77,6 +80,15 @@ async def create_batch(
     if accepted.batch.status is BatchStatus.RUNNING:
         headers["Retry-After"] = str(POLL_AFTER_SECONDS)
     return json_answer(answer, 202, headers)
+
+
+def _accept(
+    shim: Shim, caller: Caller, delivery: Delivery, *, request_id: str, idempotency_key: str | None
+) -> AcceptedDelivery:
+    accepted = shim.intake.accept(caller, delivery, request_id=request_id, idempotency_key=idempotency_key)
+    with suppress(QueueUnavailable):
+        shim.queue.ask_for_dispatch()
+    return accepted
 
 
 def read_format(content_type: str) -> BatchFormat:

@@ -40,6 +40,9 @@ class InlineQueue:
         assert self.performer is not None
         self._performed.append(self._threads.submit(self.performer.perform, task_id))
 
+    def ask_for_dispatch(self) -> None:
+        """There are no batches."""
+
     def join(self) -> None:
         """Waits for what runs. Raises what a performer raised."""
         while self._performed:

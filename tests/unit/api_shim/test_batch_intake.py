@@ -52,6 +52,15 @@ async def test_the_answer_names_the_batch_and_the_rows_that_were_refused(api: Ap
     assert batch.json()["data"]["counts"]["rejected"] == 2
 
 
+async def test_an_accepted_batch_is_begun_at_once_and_stands_without_redis(api: Api) -> None:
+    refused = await post(api, b"handle\n")
+    assert (refused.status_code, api.queue.asked) == (422, 0)
+    assert (await post(api, CSV)).status_code == 202
+    assert (api.queue.asked, api.queue.sent) == (1, [])
+    api.queue.is_down = True
+    assert (await post(api, NDJSON, "application/x-ndjson")).status_code == 202
+
+
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
