@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -11,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from cli.importing.state import load_state, state_path
 from connections.contract import TaskStatus
@@ -170,7 +170,7 @@ class Import:
         ):
             try:
                 yield process
-                assert process.poll() is None, "it has ended by itself"
+                assert process.poll() in {None, -signal.SIGKILL}, "it has ended by itself"
             finally:
                 process.kill()
 
@@ -196,16 +196,30 @@ class Import:
         return "".join(path.read_text() for path in self._directory.iterdir() if path != self._file)
 
 
-def is_sending(process: subprocess.Popen[bytes]) -> bool:
-    return any(one.status == psutil.CONN_ESTABLISHED for one in psutil.Process(process.pid).net_connections("tcp"))
+@contextlib.contextmanager
+def nothing_stored(fleet: Fleet) -> Iterator[None]:
+    """Lets an API process wait with the first rows of a batch that it has read."""
+    with fleet.database.write() as connection:
+        connection.execute(text("LOCK TABLE connect_batch_rejections IN EXCLUSIVE MODE"))
+        yield
+
+
+def waits_for_lock(fleet: Fleet) -> bool:
+    with fleet.database.read() as connection:
+        return connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one() > 0
 
 
 def test_import_killed_while_it_sends_and_while_it_follows(fleet: Fleet, tmp_path: Path) -> None:
     batch = BatchOfPeople(fleet, COUNT)
     importing = Import(fleet, batch, tmp_path)
     fleet.sandbox.control.login_delay(0.5)
-    with frozen(fleet["shim-1"].pid), importing.killed() as process:
-        wait_until(lambda: is_sending(process), what="the import to send")
+    with contextlib.ExitStack() as until_killed:
+        with nothing_stored(fleet):
+            process = until_killed.enter_context(importing.killed())
+            wait_until(lambda: waits_for_lock(fleet), what="the API to store rows")
+            until_killed.enter_context(frozen(process.pid))
+        wait_until(lambda: batch.batch_ids(accepted=True), what="the batch to be accepted")
+        process.kill()  # while it cannot read the answer
     assert importing.batch_id is None
     with importing.killed("--resume"):
         wait_until(lambda: importing.batch_id, what="the import to be accepted")
