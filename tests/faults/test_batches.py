@@ -206,7 +206,7 @@ def nothing_stored(fleet: Fleet) -> Iterator[None]:
 
 def waits_for_lock(fleet: Fleet) -> bool:
     with fleet.database.read() as connection:
-        return connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one() > 0
+        return bool(connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one())
 
 
 def test_import_killed_while_it_sends_and_while_it_follows(fleet: Fleet, tmp_path: Path) -> None:
