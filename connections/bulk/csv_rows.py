@@ -13,9 +13,10 @@ _DELIMITERS = ",;\t"
 
 
 def read_csv(pieces: Iterable[bytes], fields: Sequence[CredentialField]) -> Iterator[SentRow]:
-    """`pieces` are UTF-8, `fields` the credentials for which there must be a column. Blank lines are no rows.
+    """`pieces` are UTF-8, `fields` the credentials for which there must be a column.
 
-    An empty cell is one that was not sent. Raises `ValidationFailed` for a header or quotes that make no sense.
+    Blank lines and rows of empty cells are no rows. An empty cell is one that was not sent. Raises `ValidationFailed`
+    for a header or quotes that make no sense.
     """
     written = lines(pieces)
     first = next((line for line in written if line[1].strip()), None)
@@ -42,8 +43,8 @@ def delimiter_of(header: bytes) -> str:
 
 
 def is_blank(record: list[str]) -> bool:
-    """Whether this is what a line makes on which nobody sees anything."""
-    return not record or (len(record) == 1 and not record[0].strip())
+    """Whether nobody sees anything in it: a blank line, or the rows without cells that Excel leaves behind a table."""
+    return not any(cell.strip() for cell in record)
 
 
 def _records(written: Iterator[Line], delimiter: str) -> Iterator[tuple[int, list[str]]]:

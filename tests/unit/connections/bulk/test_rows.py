@@ -240,8 +240,10 @@ def test_what_a_program_writes_as_csv_is_read_back(
 
     found = csv_rows(in_pieces(file.getvalue().encode(), size))
 
-    # An empty cell was not sent.
-    assert [dict(row.members) for row in found] == [{name: cell for name, cell in row.items() if cell} for row in rows]
+    # An empty cell was not sent, and where nobody sees anything there is no row.
+    assert [dict(row.members) for row in found] == [
+        {name: cell for name, cell in row.items() if cell} for row in rows if any(map(str.strip, row.values()))
+    ]
 
 
 STARTS = st.sampled_from([b"", HEADER, b'{"platform": "bluesky", "items": [', codecs.BOM_UTF8, codecs.BOM_UTF16_LE])
