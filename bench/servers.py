@@ -160,6 +160,9 @@ class InstantQueue:
     def __init__(self, redis: Redis) -> None:
         self.send = redis.send
 
+    def ask_for_dispatch(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
