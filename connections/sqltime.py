@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Float, TypeDecorator, literal
+from sqlalchemy import ColumnElement, DateTime, Dialect, Float, TypeDecorator, case, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -36,6 +36,11 @@ class from_now(FunctionElement[datetime]):  # noqa: N801  reads as the SQL funct
 
     def __init__(self, seconds: float = 0.0) -> None:
         super().__init__(literal(seconds, Float))
+
+
+def at_most(column: ColumnElement[datetime], seconds: float) -> ColumnElement[datetime]:
+    """The instant in `column`, or `seconds` from now if that is sooner."""
+    return case((column < from_now(seconds), column), else_=from_now(seconds))
 
 
 @compiles(from_now, "postgresql")

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, literal, null, select, update
+from sqlalchemy import Connection, and_, func, literal, null, select, update
 
 from connections.contract import FINAL_STATUSES, TaskStatus
 from connections.models import DISPATCHED, UNFINISHED, WAITS_FOR_DISPATCH, connect_batches, connect_tasks
-from connections.sqltime import from_now
+from connections.sqltime import at_most, from_now
 
 # A batch that has been arriving for so long will not be completed any more.
 _ARRIVES_WITHIN_SECONDS = 86_400.0
@@ -116,7 +116,7 @@ def mark_sent(connection: Connection, task_ids: Collection[str], *, sweep_in: fl
         .where(tasks.id.in_(task_ids))
         .values(
             dispatch_at=None,
-            sweep_at=case((tasks.expires_at < from_now(sweep_in), tasks.expires_at), else_=from_now(sweep_in)),
+            sweep_at=at_most(tasks.expires_at, sweep_in),
             sweeps=0,
         )
     )

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, null, select, update
+from sqlalchemy import Connection, Row, and_, case, null, select, update
 
 from connections.contract import FINAL_STATUSES, TaskStatus
 from connections.models import IN_BATCH, IN_FLIGHT, connect_tasks
 from connections.repository.dialects import insert_into
-from connections.sqltime import from_now
+from connections.sqltime import at_most, from_now
 from connections.vault import key_id_of
 
 
@@ -262,12 +262,6 @@ def has_succeeded(connection: Connection, task_id: str, *, fence: int) -> bool:
     return connection.execute(query).first() is not None
 
 
-def _within(seconds: float) -> ColumnElement[datetime]:
-    """When the task expires, at the latest so many seconds from now."""
-    expires_at = connect_tasks.c.expires_at
-    return case((expires_at < from_now(seconds), expires_at), else_=from_now(seconds))
-
-
 def postpone_task(
     connection: Connection,
     task_id: str,
@@ -286,7 +280,7 @@ def postpone_task(
     dispatcher, in its `lane` if one is given. `expires_in` shortens the task's life,
     never lengthens it.
     """
-    expires_at = connect_tasks.c.expires_at if expires_in is None else _within(expires_in)
+    expires_at = connect_tasks.c.expires_at if expires_in is None else at_most(connect_tasks.c.expires_at, expires_in)
     change = (
         update(connect_tasks)
         .where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, IN_FLIGHT)
@@ -372,9 +366,7 @@ def mark_swept(connection: Connection, task_ids: Collection[str], *, sweep_in: f
         update(connect_tasks)
         .where(connect_tasks.c.id.in_(task_ids))
         .values(
-            sweep_at=case(
-                (connect_tasks.c.expires_at < from_now(sweep_in), connect_tasks.c.expires_at), else_=from_now(sweep_in)
-            ),
+            sweep_at=at_most(connect_tasks.c.expires_at, sweep_in),
             sweeps=connect_tasks.c.sweeps + 1,
         )
     )
