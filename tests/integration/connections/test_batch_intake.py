@@ -196,7 +196,7 @@ def test_what_a_killed_process_has_staged_is_pruned(
 def test_a_key_that_comes_again_gets_the_same_answer(
     batch_intake: BatchIntake, database: Database, tenant: Tenant
 ) -> None:
-    body = csv(HEADER + rows(3) + "user1.test,x,,\n,,,\n")
+    body = csv(HEADER + rows(3) + "user1.test,x,,\nuser9.test,,,\n")
     first = accept(batch_intake, tenant, body, key="k")
     before = contents(database)
 
