@@ -35,6 +35,7 @@ class TaskStatus(StrEnum):
 
 
 FINAL_STATUSES = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.EXPIRED})
+UNFINISHED_STATUSES = frozenset(TaskStatus) - FINAL_STATUSES
 
 
 class AccountStatus(StrEnum):

@@ -7,13 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, null, select, update
 
-from connections.contract import FINAL_STATUSES, RowStatus, TaskStatus
+from connections.contract import UNFINISHED_STATUSES, RowStatus, TaskStatus
 from connections.errors import AlreadyConnected, Canceled
 from connections.models import DISPATCHED, WAITS_FOR_DISPATCH, connect_batch_rejections, connect_batches, connect_tasks
 from connections.outcome import Outcome
 from connections.sqltime import from_now
 
-_UNFINISHED = frozenset(TaskStatus) - FINAL_STATUSES
 _CANCELED = Outcome.of_error(Canceled().describe())
 
 # A row is a task, and its status the task's; but not every task that failed is a failure to chase.
@@ -165,7 +164,7 @@ def _rejected_results(connection: Connection, batch_id: str, after: int, limit: 
 def mark_canceled(connection: Connection, workspace_id: str, batch_id: str) -> None:
     """Notes that no more rows are to be begun. One that is canceled already, or has ended, stays as it is."""
     in_flight = select(connect_tasks.c.id).where(
-        connect_tasks.c.batch_id == batch_id, connect_tasks.c.status.in_(_UNFINISHED)
+        connect_tasks.c.batch_id == batch_id, connect_tasks.c.status.in_(UNFINISHED_STATUSES)
     )
     change = (
         update(connect_batches)

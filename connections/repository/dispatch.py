@@ -7,14 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, literal, null, select, update
 
-from connections.contract import FINAL_STATUSES, TaskStatus
+from connections.contract import UNFINISHED_STATUSES
 from connections.models import DISPATCHED, UNFINISHED, WAITS_FOR_DISPATCH, connect_batches, connect_tasks
 from connections.sqltime import at_most, from_now
 
 # A batch that has been arriving for so long will not be completed any more.
 _ARRIVES_WITHIN_SECONDS = 86_400.0
-
-_IN_FLIGHT_STATUSES = tuple(status for status in TaskStatus if status not in FINAL_STATUSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def note_wait(connection: Connection, batch_id: str, waits_for: dict[str, Any] |
 def finish_batch(connection: Connection, batch_id: str) -> bool:
     """Notes that all rows of the batch have ended. False while one has not."""
     tasks = connect_tasks.c
-    in_flight = select(tasks.id).where(tasks.batch_id == batch_id, tasks.status.in_(_IN_FLIGHT_STATUSES))
+    in_flight = select(tasks.id).where(tasks.batch_id == batch_id, tasks.status.in_(UNFINISHED_STATUSES))
     change = (
         update(connect_batches)
         .where(connect_batches.c.id == batch_id, UNFINISHED, ~in_flight.exists())
