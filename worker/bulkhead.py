@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition
-from urllib.parse import urlsplit
 
 from connections.errors import OutOfBudget
 from connections.settings import Settings
+from worker.pace import host_of
 
 # Requests of batches at the same time.
 AT_A_QUICK_HOST = 16
@@ -47,7 +47,7 @@ class _Host:
 def own_hosts(settings: Settings) -> frozenset[str]:
     """The hosts that the operator vouches for, not some stranger."""
     urls = (settings.plc_url, settings.bluesky_url, settings.dev_plc_url, settings.dev_pds_url)
-    return frozenset(urlsplit(url).netloc.lower() for url in urls if url)
+    return frozenset(host_of(url) for url in urls if url)
 
 
 class Bulkhead:

@@ -9,13 +9,12 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from worker.egress import Egress, EgressError, Policy, Response
+from worker.pace import host_of
 from worker.platforms.bluesky.errors import from_egress
 
 # A PDS may stand on any port its document names.
 STRANGERS = Policy(any_port=True)
 OPERATORS = Policy(is_operators=True, any_port=True)
-
-_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
 
 class Server(NamedTuple):
@@ -27,8 +26,7 @@ class Server(NamedTuple):
     @property
     def host(self) -> str:
         """With its port, if it names one: as the way out counts its requests."""
-        scheme, _, host = self.origin.lower().partition("://")
-        return host.removesuffix(_DEFAULT_PORTS[scheme])
+        return host_of(self.origin)
 
 
 def query(egress: Egress, server: Server, method: str, params: Mapping[str, str], *, deadline: float) -> Response:
