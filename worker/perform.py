@@ -160,8 +160,8 @@ class Performer:
                 )
         except UpstreamRateLimited:
             # There is no login to be had for a while. That the account is connected can be told without one.
-            for external_id, name in accounts[-1:]:
-                self._settlement.refuse_if_connected(task, external_id, name)
+            if accounts:
+                self._settlement.refuse_if_connected(task, *accounts[-1])
             raise
 
     def _lives_on(self, task: ClaimedTask, error: ConnectorError) -> float | None:

@@ -104,6 +104,7 @@ class BatchIntake:
             arriving = _Arriving(
                 self._database,
                 self._sealer,
+                fingerprints,
                 workspace_id=caller.workspace_id,
                 request_id=request_id,
                 expires_in=self._expires_in,
@@ -138,6 +139,7 @@ class _Arriving:
         self,
         database: Database,
         sealer: Sealer,
+        fingerprints: Fingerprints,
         *,
         workspace_id: str,
         request_id: str,
@@ -147,7 +149,7 @@ class _Arriving:
         self.batch_id = new_id("cb")
         self._database = database
         self._sealer = sealer
-        self._fingerprints = sealer.fingerprints()
+        self._fingerprints = fingerprints
         self._workspace_id = workspace_id
         self._request_id = request_id
         self._expires_in = expires_in
