@@ -1,4 +1,4 @@
-"""The body of a request for a thread that reads it while the event loop receives it."""
+"""The body of a batch for a thread that reads it while the event loop receives it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import Self
 from starlette.requests import ClientDisconnect, Request
 
 from api_shim.body import announced_length
+from connections.bulk.rows import MAX_BYTES, TOO_LARGE
 from connections.errors import BadRequest, PayloadTooLarge
 
 _PIECE_BYTES = 64 * 1024
@@ -26,15 +27,12 @@ class Upload:
     Raises `PayloadTooLarge`, and `BadRequest` when the caller hangs up or is too slow, or the block was left.
     """
 
-    def __init__(self, request: Request, *, max_bytes: int) -> None:
+    def __init__(self, request: Request) -> None:
         """Raises `PayloadTooLarge` when the caller says beforehand that it is."""
-        self._too_large = PayloadTooLarge(
-            f"A batch has at most {max_bytes // 2**20} MiB. Send the rest as another batch."
-        )
-        if announced_length(request) > max_bytes:
-            raise self._too_large
+        if announced_length(request) > MAX_BYTES:
+            raise PayloadTooLarge(TOO_LARGE)
         self._chunks = request.stream()
-        self._left = max_bytes
+        self._left = MAX_BYTES
         self._seconds_left = WHOLE_SECONDS
         self._loop = asyncio.get_running_loop()
         self._awaited: Future[bytes] | None = None
@@ -54,7 +52,7 @@ class Upload:
         while piece := self._next():
             self._left -= len(piece)
             if self._left < 0:
-                raise self._too_large
+                raise PayloadTooLarge(TOO_LARGE)
             yield piece
 
     def _next(self) -> bytes:

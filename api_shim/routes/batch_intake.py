@@ -26,8 +26,6 @@ from connections.service import Caller
 
 router = APIRouter(tags=["batches"])
 
-MAX_BODY_BYTES = 16 * 2**20
-
 # RFC 9110, 8.3: a type and its parameters, of which only the character set matters.
 _MEDIA_TYPE = re.compile(r"\s*(?P<type>[^\s;]+)\s*(?:;(?P<parameters>.*))?", re.DOTALL)
 _CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?(?P<name>[^\s\";]*)", re.IGNORECASE)
@@ -65,7 +63,7 @@ async def create_batch(
     if issues:  # whatever the body says
         raise refused(issues)
     shim = shim_of(request)
-    with Upload(request, max_bytes=MAX_BODY_BYTES) as pieces:
+    with Upload(request) as pieces:
         accepted = await shim.importing.run(
             _accept,
             shim,

@@ -11,12 +11,9 @@ from typing import Self
 from cli.failures import CommandFailed
 from connections.bulk.csv_rows import delimiter_of, is_blank, read_csv
 from connections.bulk.lines import lines, utf8
+from connections.bulk.rows import MAX_BYTES, TOO_LARGE
 from connections.errors import PayloadTooLarge, ValidationFailed
 from connections.platforms import PLATFORMS
-
-# The service's own limit, in its words.
-_MOST_BYTES = 16 * 2**20
-_TOO_LARGE = f"A batch has at most {_MOST_BYTES // 2**20} MiB. Send the rest as another batch."
 
 _PIECE_BYTES = 64 * 1024
 
@@ -45,8 +42,8 @@ class AccountsFile:
         """Reads all of it. Raises `CommandFailed` that says what is wrong with it and on which line."""
         digest, count, line = hashlib.sha256(), 0, 0
         try:
-            if path.stat().st_size > _MOST_BYTES:
-                raise CommandFailed(f"{path}: {_TOO_LARGE}")
+            if path.stat().st_size > MAX_BYTES:
+                raise CommandFailed(f"{path}: {TOO_LARGE}")
             for row in read_csv(utf8(_pieces(path)), _SHAPE.fields):
                 identifier = next((row.members[name] for name in _IDENTIFIERS if name in row.members), "")
                 digest.update(f"{identifier}\0".encode())

@@ -10,6 +10,8 @@ from connections.intake import read_credential, read_profile_id, sent_name, wron
 from connections.platforms import PLATFORMS, PlatformShape
 
 MAX_ROWS = 10_000
+MAX_BYTES = 16 * 2**20
+TOO_LARGE = f"A batch has at most {MAX_BYTES // 2**20} MiB. Send the rest as another batch."
 MAX_EXTERNAL_REF = 255
 
 # All that anybody looks at in a row.

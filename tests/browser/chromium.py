@@ -194,7 +194,9 @@ def running_browser(executable: str, directory: Path) -> Iterator[Browser]:
     try:
         wait_until(lambda: port_file.exists() and port_file.read_text().count("\n"), what="Chromium to listen")
         port, path = port_file.read_text().split("\n")
-        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None) as socket:
+        # No pings: their thread would draw from `random` while Hypothesis, which forbids that, is at work.
+        address = f"ws://127.0.0.1:{port}{path}"
+        with connect(address, max_size=None, proxy=None, ping_interval=None) as socket:
             yield Browser(socket)
     finally:
         with suppress(ProcessLookupError):

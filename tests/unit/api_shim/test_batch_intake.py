@@ -10,7 +10,6 @@ from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from api_shim import upload
-from api_shim.routes import batch_intake
 from connections.models import connect_batches, connect_tasks
 from tests.unit.api_shim.conftest import Api
 
@@ -116,7 +115,7 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
 async def test_a_body_that_is_too_large(
     api: Api, monkeypatch: pytest.MonkeyPatch, send: Callable[[bytes], Any]
 ) -> None:
-    monkeypatch.setattr(batch_intake, "MAX_BODY_BYTES", len(CSV) - 1)
+    monkeypatch.setattr(upload, "MAX_BYTES", len(CSV) - 1)
 
     answer = await post(api, send(CSV))
 
