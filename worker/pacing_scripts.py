@@ -16,18 +16,24 @@ clock throughout.
     seconds                          what its answers take, smoothed
 """
 
-# What a factor gains in a window without a refusal, and the least that it is or a refusal makes of it.
+# A date further ahead than any that is ever written was written before the server's clock was set back: a host would
+# stand still until the clock had caught up. A factor gains a twentieth in each window without a refusal.
 _SHARED = """
+local nominal, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function whole(number) return string.format('%.0f', number) end
-local function factor_now(factor, factored_at, window)
-  if not factor then return 1 end
+local function believed(date)
+  date = tonumber(date)
+  return date and date <= now + 3 * window + 10 * nominal + 10000000 and date or nil
+end
+local function factor_now(factor, factored_at)
+  if not factor or not believed(factored_at) then return 1 end
   return math.min(1, factor + 0.05 * math.max(0, math.floor((now - factored_at) / window)))
 end
-local function interval_now(nominal, window, factor, factored_at, cap, cap_until)
-  local interval = nominal / factor_now(tonumber(factor), tonumber(factored_at), window)
-  if cap and now < tonumber(cap_until) then interval = math.max(interval, tonumber(cap)) end
+local function interval_now(factor, factored_at, cap, cap_until)
+  local interval = nominal / factor_now(tonumber(factor), tonumber(factored_at))
+  if cap and now < (believed(cap_until) or 0) then interval = math.max(interval, tonumber(cap)) end
   return interval
 end
 """
@@ -38,16 +44,15 @@ end
 TAKE = (
     _SHARED
     + """
-local nominal, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local f = redis.call('HMGET', KEYS[1],
   'line', 'count', 'stop', 'factor', 'factored_at', 'cap', 'cap_until', 'seen', 'speaks')
-local line = math.max(tonumber(f[1]) or now, now - tonumber(ARGV[3]))
+local line = math.max(believed(f[1]) or now, now - tonumber(ARGV[3]))
 local count = tonumber(f[2]) or 0
-local wait = math.max(0, line - now - tonumber(ARGV[4]), (tonumber(f[3]) or 0) - now)
+local wait = math.max(0, line - now - tonumber(ARGV[4]), (believed(f[3]) or 0) - now)
 if wait > tonumber(ARGV[5]) then return {0, whole(wait), 0} end
 count = count + 1
 redis.call('HSET', KEYS[1], 'count', count,
-  'line', whole(line + interval_now(nominal, window, f[4], f[5], f[6], f[7])))
+  'line', whole(line + interval_now(f[4], f[5], f[6], f[7])))
 redis.call('PEXPIRE', KEYS[1], whole(2 * window / 1000 + 10000))
 if ARGV[6] == '1' and f[9] and count - (tonumber(f[8]) or 0) >= tonumber(ARGV[7]) then
   redis.call('HSET', KEYS[1], 'seen', count)
@@ -62,7 +67,7 @@ return {1, whole(wait), 0}
 LEARN = (
     _SHARED
     + """
-local nominal, window, seconds = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local seconds = tonumber(ARGV[3])
 local f = redis.call('HMGET', KEYS[1], 'line', 'count', 'stop', 'factor', 'factored_at',
   'base_ends', 'base_remaining', 'base_count', 'base_at', 'others', 'seconds')
 local count = tonumber(f[2]) or 0
@@ -72,10 +77,10 @@ if ARGV[10] == '1' then redis.call('HSET', KEYS[1], 'speaks', 1) end
 
 local stop, used = tonumber(ARGV[4]), tonumber(ARGV[5])
 if stop >= 0 then
-  local until_ = math.max(now + stop, tonumber(f[3]) or 0)
-  redis.call('HSET', KEYS[1], 'stop', whole(until_), 'line', whole(math.max(until_, tonumber(f[1]) or 0)))
-  if used >= 0 and now >= (tonumber(f[5]) or 0) then
-    local factor = factor_now(tonumber(f[4]), tonumber(f[5]), window) * math.max(0.5, used)
+  local until_ = math.max(now + stop, believed(f[3]) or 0)
+  redis.call('HSET', KEYS[1], 'stop', whole(until_), 'line', whole(math.max(until_, believed(f[1]) or 0)))
+  if used >= 0 and now >= (believed(f[5]) or 0) then
+    local factor = factor_now(tonumber(f[4]), tonumber(f[5])) * math.max(0.5, used)
     redis.call('HSET', KEYS[1], 'factor', math.max(0.1, factor), 'factored_at', whole(until_))
   end
 end
@@ -114,8 +119,8 @@ ROOMS = (
 local rooms = {}
 for i, key in ipairs(KEYS) do
   local f = redis.call('HMGET', key, 'line', 'stop', 'factor', 'factored_at', 'cap', 'cap_until', 'seconds')
-  local wait = math.max(0, (tonumber(f[1]) or 0) - now, (tonumber(f[2]) or 0) - now)
-  local interval = interval_now(tonumber(ARGV[1]), tonumber(ARGV[2]), f[3], f[4], f[5], f[6])
+  local wait = math.max(0, (believed(f[1]) or 0) - now, (believed(f[2]) or 0) - now)
+  local interval = interval_now(f[3], f[4], f[5], f[6])
   rooms[i] = {whole(wait), whole(interval), f[7] or '-1'}
 end
 return rooms

@@ -328,6 +328,29 @@ def test_rooms_of_hosts_that_nobody_asked_are_whole(fleet: Fleet) -> None:
     assert fleet.pacers[0].rooms([], within=10) == {}
 
 
+@pytest.mark.parametrize("budget", [BUDGET, Rate(1, 100)], ids=str)
+def test_a_clock_that_is_set_back_stops_no_host(
+    timeline: Timeline, clients: list[redis.Redis], upstream: Upstream, budget: Rate
+) -> None:
+    fleet = Fleet(timeline, clients, budget=budget)
+    fleet.take()
+    fleet.pacers[0].learn(HOST, "GET", 429, bucket(1000, 0, 90), 0.1)
+    timeline.set(NOON - 86_400)
+    assert fleet.take() == 0.0
+    room = fleet.pacers[1].rooms([HOST], within=0)[HOST]
+    assert room.rate == pytest.approx(0.98 * RATE if budget == BUDGET else 0.005, rel=0.001)
+
+
+def test_the_turns_of_a_tiny_budget_are_believed(timeline: Timeline, clients: list[redis.Redis]) -> None:
+    fleet = Fleet(timeline, clients, budget=Rate(1, 100))
+    for _ in range(3):
+        fleet.pacers[0].learn(HOST, "GET", 429, bucket(1, 0, 90), 0.1)  # a tenth of the rate is the least
+        timeline.set(timeline.now() + 100)
+    fleet.take()
+    with pytest.raises(OutOfBudget):
+        fleet.take()
+
+
 def test_what_is_kept_is_forgotten_when_nobody_asks(clients: list[redis.Redis]) -> None:
     pacer = real_pacer(clients[0])
     with bulk(), pacer.request(HOST, "GET", deadline=time.monotonic() + 5) as answered:
