@@ -163,6 +163,15 @@ class Settings(BaseSettings):
         return value.upper()
 
     @model_validator(mode="after")
+    def _check_retention(self) -> Self:
+        if self.task_retention_days * 86_400 < self.batch_task_seconds:
+            raise ValueError(
+                "CONNECTOR_TASK_RETENTION_DAYS must not be shorter than CONNECTOR_BATCH_TASK_SECONDS: rows of a batch "
+                "would be deleted before its last one has ended"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_production(self) -> Self:
         if not self.is_production:
             return self

@@ -27,6 +27,15 @@ def test_a_wrong_setting_is_one_line_that_names_it(monkeypatch: pytest.MonkeyPat
     assert "\n" not in str(caught.value)
 
 
+def test_rows_of_a_batch_are_kept_until_its_last_one_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECTOR_TASK_RETENTION_DAYS", "1")
+    load_settings()
+    monkeypatch.setenv("CONNECTOR_BATCH_TASK_SECONDS", "86401")
+
+    with pytest.raises(SettingsError, match="CONNECTOR_TASK_RETENTION_DAYS must not be shorter"):
+        load_settings()
+
+
 PRODUCTION = {
     "CONNECTOR_ENV": "production",
     "CONNECTOR_KEYS_FILE": "keys.json",
