@@ -25,6 +25,9 @@ POLL_SECONDS = 1.0
 # Proxies give up connections that say nothing for a minute, some for half of one.
 HEARTBEAT_SECONDS = 15.0
 
+# Then a stream ends and its listener comes again, with its key: one that has been revoked is refused.
+STREAM_SECONDS = 300.0
+
 # What a browser waits before it comes again.
 _RETRY_MILLISECONDS = 2000
 
@@ -132,9 +135,11 @@ class BatchEvents:
                 del self._watches[batch.id]
 
     async def told(self, watch: Watch, last_id: str | None) -> AsyncIterator[str]:
-        """What a listener is sent, until the batch is over or the service is shutting down."""
+        """What a listener is sent, until the batch is over, the service shuts down or it is time to come again."""
         yield f"retry: {_RETRY_MILLISECONDS}\n\n"
-        while not self._is_released:
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + STREAM_SECONDS
+        while not self._is_released and clock() < ends_at:
             batch, changed = watch.batch, watch.changed  # together: a listener may be told something in between
             for event in events_after(batch, last_id):
                 last_id = event.id

@@ -212,6 +212,15 @@ async def test_a_quiet_stream_shows_that_it_lives(table: Table, monkeypatch: pyt
     assert listener.names == ["progress"]
 
 
+async def test_a_listener_has_to_come_again(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api_shim.batch_events.HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr("api_shim.batch_events.STREAM_SECONDS", 0.05)
+    async with listening(BatchEvents(table.look), batch()) as listener:
+        await asyncio.wait_for(listener.reading, 10)
+
+    assert listener.names == ["progress"]
+
+
 async def test_a_database_that_is_away_costs_time_and_not_the_stream(table: Table) -> None:
     table.fault = ServiceUnavailable()
     async with listening(BatchEvents(table.look), batch()) as listener:
