@@ -6,7 +6,7 @@ from api_shim.idempotency_key import HEADER as IDEMPOTENCY_KEY
 from api_shim.idempotency_key import KEY_PATTERN
 from api_shim.openapi import EXAMPLE_REQUEST_ID, POLL_HEADERS, answers, failures
 from api_shim.routes.batches_docs import EXAMPLE_BATCH_ID
-from connections.bulk.rows import MAX_EXTERNAL_REF, MAX_ROWS
+from connections.bulk.rows import MAX_BYTES, MAX_EXTERNAL_REF, MAX_ROWS
 from connections.contract import AcceptedBatchAnswer, Issue
 from connections.errors import (
     IdempotencyKeyReused,
@@ -116,8 +116,8 @@ CREATE_BATCH: dict[str, Any] = {
         "parameters": [_IDEMPOTENCY_KEY],
         "requestBody": {
             "required": True,
-            "description": f"At most {MAX_ROWS:,} rows and 16 MiB. NDJSON and CSV are UTF-8; a CSV begins with a "
-            "header, its columns come in any order, separated by commas, semicolons or tabs.",
+            "description": f"At most {MAX_ROWS:,} rows and {MAX_BYTES // 2**20} MiB. NDJSON and CSV are UTF-8; a "
+            "CSV begins with a header, its columns come in any order, separated by commas, semicolons or tabs.",
             "content": {
                 "application/json": {"schema": _BODY, "example": {"platform": "bluesky", "items": _ROWS}},
                 "application/x-ndjson": {"schema": {"description": "One object a line."}, "example": _NDJSON},
