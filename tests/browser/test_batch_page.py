@@ -36,6 +36,12 @@ def open_batch(page: Page, api: ScriptedApi) -> None:
     page.wait("!document.querySelector('#batch').hidden")
 
 
+def open_and_follow_batch(page: Page, api: ScriptedApi) -> None:
+    """What is refused from now on is no longer the stream, whose loss is told above the buttons and moves them."""
+    open_batch(page, api)
+    wait_until(lambda: api.streams, what="the stream of events")
+
+
 def test_a_wrong_key_is_said_and_the_next_one_is_tried(page: Page, api: ScriptedApi) -> None:
     page.open(api.url)
 
@@ -324,7 +330,7 @@ def test_results_are_saved_as_files(
 
 
 def test_a_download_that_fails_is_said(page: Page, api: ScriptedApi) -> None:
-    open_batch(page, api)
+    open_and_follow_batch(page, api)
     api.refusal = HTMLResponse("", 503)
 
     page.click("#csv")
@@ -383,7 +389,7 @@ def test_texts_can_be_read_against_their_ground(page: Page, api: ScriptedApi, wi
         causes={"handle_not_found": 1},
         waits_for=waiting_for_the_limit(),
     )
-    open_batch(page, api)
+    open_and_follow_batch(page, api)
     page.wait_for("1 of 1 shown")
     api.refusal = HTMLResponse("", 503)
     page.click("#csv")
