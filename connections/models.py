@@ -92,6 +92,15 @@ Index(
     postgresql_where=CONNECTED_ONCE,
 )
 
+# Whether a row of a batch may be an account that its workspace has already, before anybody is asked who it is.
+Index(
+    "ix_accounts_name",
+    accounts.c.workspace_id,
+    accounts.c.account_name,
+    sqlite_where=CONNECTED_ONCE,
+    postgresql_where=CONNECTED_ONCE,
+)
+
 # A row with tokens that does not say which key they have is in the index too, so that it is not overlooked.
 HAS_TOKENS = text("coalesce(access_token, refresh_token) IS NOT NULL")
 Index(
@@ -189,7 +198,7 @@ connect_tasks = Table(
     Column("external_ref", String(255)),
     # The dispatcher may send the row from here on; empty while it is sent, and when it has ended.
     Column("dispatch_at", UtcDateTime),
-    # The host (`name` or `name:port`) that had no budget left for it. Empty: it has not been asked where it leads.
+    # The host (`name` or `name:port`) whose budget it waits for. Empty: nobody knows yet where it leads.
     Column("lane", String(255), nullable=False, server_default=""),
 )
 

@@ -3,12 +3,14 @@
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, IntegrityError
 
 from connections.contract import Account, AccountStatus, ConnectionType, TaskStatus
 from connections.db import Database
@@ -18,7 +20,7 @@ from connections.messages import Queue
 from connections.outcome import Outcome
 from connections.repository import accounts, tasks
 from connections.repository.accounts import NewAccount
-from connections.repository.tasks import ClaimedTask, DueTask
+from connections.repository.tasks import ClaimedTask, DueTask, EndedTask
 from connections.vault import KeyNotHeld, Opener, SealedFor, TokenCipher
 from connections.verified import Credentials, VerifiedAccount
 
@@ -60,8 +62,7 @@ class Settlement:
         self._opener = opener
         self._cipher = cipher
         self._lease = lease_seconds
-        self._claims: dict[int, Claim] = {}
-        self._carried: dict[int, Sequence[str]] = {}
+        self._claims: dict[int, tuple[Claim, ...]] = {}
 
     def claim(self, task_id: str) -> ClaimedTask | None:
         """The task for one attempt; None when it is settled, taken by another worker or not due yet."""
@@ -70,15 +71,31 @@ class Settlement:
                 connection, task_id, lease=self._lease, sweep_in=self._lease + _SWEEP_AFTER_LEASE_SECONDS
             )
         if task is not None:
-            self._claims[threading.get_ident()] = Claim(task.id, task.fence)
+            self._claims[threading.get_ident()] = (Claim(task.id, task.fence),)
         return task
+
+    @contextmanager
+    def claimed_rows(self, task_ids: Sequence[str], *, begun_in: float) -> Iterator[list[ClaimedTask]]:
+        """Claims rows of batches, each for an attempt that is begun in so many seconds; without those that are taken.
+
+        Until the end of the block `release` gives them back.
+        """
+        lease = begun_in + self._lease
+        with self._database.write() as connection:
+            rows = tasks.claim_tasks(connection, task_ids, lease=lease, sweep_in=lease + _SWEEP_AFTER_LEASE_SECONDS)
+        thread = threading.get_ident()
+        self._claims[thread] = tuple(Claim(row.id, row.fence) for row in rows)
+        try:
+            yield rows
+        finally:
+            del self._claims[thread]
 
     @property
     def lease_seconds(self) -> float:
-        """How long a claim lasts."""
+        """How long a claim lasts, from the beginning of its attempt."""
         return self._lease
 
-    def claims(self) -> Mapping[int, Claim]:
+    def claims(self) -> Mapping[int, tuple[Claim, ...]]:
         """A copy, by thread (`threading.get_ident()`)."""
         return self._claims.copy()
 
@@ -88,22 +105,12 @@ class Settlement:
         Returns the tasks' ids. An attempt that goes on may still be settled, until another worker claims its task.
         """
         with self._database.write() as connection:
-            for task_ids in self._carried.copy().values():
-                tasks.give_back(connection, task_ids)
             return [
                 claim.task_id
-                for claim in self.claims().values()
+                for claims in self.claims().values()
+                for claim in claims
                 if tasks.release_task(connection, claim.task_id, fence=claim.fence)
             ]
-
-    @contextmanager
-    def carrying(self, task_ids: Sequence[str]) -> Iterator[None]:
-        """While rows of a batch are this thread's to begin, `release` gives them back as well."""
-        self._carried[threading.get_ident()] = task_ids
-        try:
-            yield
-        finally:
-            del self._carried[threading.get_ident()]
 
     def open_credentials(self, task: ClaimedTask) -> Credentials:
         """Raises `KeyUnavailable` for a key that is not here (yet), `UnreadableSecret` when they do not open."""
@@ -119,6 +126,18 @@ class Settlement:
         """Raises `AlreadyConnected` when the workspace has this account."""
         with self._database.read() as connection:
             _refuse_if_connected(connection, task, external_id, name)
+
+    def connected_names(self, rows: Sequence[tuple[ClaimedTask, str]]) -> set[str]:
+        """Of tasks and the names of their accounts: the ids of those whose workspace has an account of that name."""
+        names = defaultdict[tuple[str, str], dict[str, str]](dict)
+        for task, name in rows:
+            names[task.workspace_id, task.platform][task.id] = name
+        found: set[str] = set()
+        for (workspace_id, platform), by_task in names.items():
+            with self._database.read() as connection:
+                connected = accounts.connected_names(connection, workspace_id, platform, set(by_task.values()))
+            found |= {task_id for task_id, name in by_task.items() if name in connected}
+        return found
 
     def succeed(self, task: ClaimedTask, verified: VerifiedAccount) -> bool:
         """Stores the account and the outcome and erases the credentials, all or nothing.
@@ -136,28 +155,31 @@ class Settlement:
                     return True
                 _refuse_if_connected(connection, task, verified.external_id, verified.name)
                 raise AlreadyConnected  # disconnected again between the two statements
-            account = Account(
-                id=account_id,
-                profile_id=task.profile_id,
-                platform=task.platform,
-                account_name=verified.name,
-                status=AccountStatus.ACTIVE,
-                connection_type=ConnectionType.BYO,
-                connected_at=connected_at,
-                external_account_id=verified.external_id,
-                display_name=verified.display_name,
-                avatar_url=verified.avatar_url,
-            )
             is_ours = tasks.finish_task(
                 connection,
                 task.id,
                 fence=task.fence,
                 status=TaskStatus.SUCCEEDED,
-                outcome=Outcome(account=account).to_row(),
+                outcome=_connected(encrypted, connected_at).to_row(),
             )
             if not is_ours:
                 connection.rollback()
         return is_ours
+
+    def succeed_all(self, rows: Sequence[tuple[ClaimedTask, VerifiedAccount]]) -> bool:
+        """As `succeed` for each, in one transaction. False, and nothing stored, unless all of them can be."""
+        encrypted = {task.id: self._encrypted(new_id("sa"), task, verified) for task, verified in rows}
+        with suppress(DataError, IntegrityError), self._database.write() as connection:
+            connected_at = accounts.insert_accounts(connection, [*encrypted.values()])
+            if len(connected_at) == len(rows):
+                ended = [
+                    EndedTask(task.id, task.fence, _connected(account, connected_at[account.id]).to_row())
+                    for task, account in ((task, encrypted[task.id]) for task, _ in rows)
+                ]
+                if tasks.succeed_tasks(connection, ended) == len(rows):
+                    return True
+            connection.rollback()
+        return False
 
     def fail(self, task: ClaimedTask, outcome: Outcome) -> bool:
         """Ends the task with an error. False when another worker has taken it over."""
@@ -197,10 +219,10 @@ class Settlement:
                 lane=lane,
             )
 
-    def give_back(self, task_ids: Sequence[str]) -> None:
-        """Leaves rows of batches that were sent here, and are not begun, to the dispatcher again."""
+    def unclaim(self, rows: Sequence[ClaimedTask]) -> None:
+        """Leaves rows of batches whose attempts are not begun to the dispatcher again."""
         with self._database.write() as connection:
-            tasks.give_back(connection, task_ids)
+            tasks.unclaim_tasks(connection, [(row.id, row.fence) for row in rows])
 
     def sweep(self, *, limit: int) -> list[Swept]:
         """Finds tasks that nobody will do unless they are sent again, and ends those whose time is over.
@@ -261,6 +283,23 @@ def _end_of_time(task: ClaimedTask | DueTask, *, attempts: int) -> tuple[TaskSta
     if task.batch_id is not None and failed is not None:
         return TaskStatus.FAILED, failed
     return TaskStatus.EXPIRED, Outcome.of_expiry(attempts=attempts, max_attempts=task.max_attempts)
+
+
+def _connected(account: NewAccount, connected_at: datetime) -> Outcome:
+    return Outcome(
+        account=Account(
+            id=account.id,
+            profile_id=account.profile_id,
+            platform=account.platform,
+            account_name=account.account_name,
+            status=AccountStatus.ACTIVE,
+            connection_type=ConnectionType.BYO,
+            connected_at=connected_at,
+            external_account_id=account.external_id,
+            display_name=account.display_name,
+            avatar_url=account.avatar_url,
+        )
+    )
 
 
 def _refuse_if_connected(connection: Connection, task: ClaimedTask, external_id: str, name: str | None) -> None:

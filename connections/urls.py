@@ -1,4 +1,7 @@
-"""Whether a setting is an address of the kind that those who use it can read. Each function looks at the whole text."""
+"""Addresses: how budgets name a host, and whether a setting is one of the kind that those who use it can read.
+
+Each `is_…` looks at the whole text.
+"""
 
 import re
 from ipaddress import ip_address
@@ -12,7 +15,16 @@ _ORIGIN = re.compile(rf"(?i:https?)://(?:{_NAME}|{_IPV6}){_PORT}/?", re.ASCII)
 _POSTGRES = re.compile(rf"[a-z+]+://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^]/?]+\]|[^]/:?[]+)?{_PORT}(?:[/?].*)?")
 # As redis-py and kombu read it: a password is percent-encoded, the path is the number of a database.
 _REDIS = re.compile(rf"[a-z]+://(?:[^/?#@]*@)?(?:{_NAME}|{_IPV6})?{_PORT}(?:/[0-9]{{0,5}})?(?:\?[^#\s]*)?", re.ASCII)
+_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 _ADDRESS = re.compile(r"(?P<host>\[[^]]+\]|[^]:[]+):(?P<port>[0-9]{1,5})")
+
+
+def host_of(origin: str) -> str:
+    """The host of `scheme://host[:port]` as budgets are kept for it: in lower case, with its port unless that is the
+    scheme's own.
+    """
+    scheme, _, host = origin.lower().partition("://")
+    return host.removesuffix(_DEFAULT_PORTS[scheme])
 
 
 def is_origin(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Rows and doubles that many tests need."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -84,7 +84,12 @@ class FakePlatform:
     seen: list[Credentials] = field(default_factory=list)
     ended: list[VerifiedAccount] = field(default_factory=list)
 
-    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
+    def login_name(self, credentials: Credentials) -> str | None:
+        return None
+
+    def connect(
+        self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False
+    ) -> VerifiedAccount:
         self.seen.append(credentials)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BaseException):
@@ -112,8 +117,8 @@ class NoLoginLimits(LoginLimits):
         """Needs no Redis."""
 
     @contextmanager
-    def count(self, task: ClaimedTask) -> Iterator[Callable[[str], None]]:
-        yield lambda external_id: None
+    def count(self, task: ClaimedTask) -> Iterator[BeforeLogin]:
+        yield lambda external_id, name: None
 
 
 @dataclass(frozen=True, slots=True)

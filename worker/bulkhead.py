@@ -12,7 +12,7 @@ from threading import Condition
 
 from connections.errors import OutOfBudget
 from connections.settings import Settings
-from worker.pace import host_of
+from connections.urls import host_of
 
 # Requests of batches at the same time.
 AT_A_QUICK_HOST = 16

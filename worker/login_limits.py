@@ -8,7 +8,7 @@ Emptying Redis forgets the failures. That gives a guesser one window more and an
 durable counters would cost every connect another transaction.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ import structlog
 from connections.errors import RateLimited, Refusal
 from connections.rate import Rate
 from connections.repository.tasks import ClaimedTask
+from worker.platforms.base import BeforeLogin
 
 log = structlog.get_logger()
 
@@ -79,8 +80,8 @@ class LoginLimits:
         self._per_workspace = per_workspace
 
     @contextmanager
-    def count(self, task: ClaimedTask) -> Iterator[Callable[[str], None]]:
-        """Gives what to call with the account's id before it is logged in to.
+    def count(self, task: ClaimedTask) -> Iterator[BeforeLogin]:
+        """Gives what to call before an account is logged in to, by its id, its name or both.
 
         That raises `RateLimited` when too many logins to the account or of the workspace have failed lately. A
         `Refusal` that comes out of the block counts; any other failure says nothing about the password and does not.
@@ -88,8 +89,8 @@ class LoginLimits:
         entry = f"{task.id}/{task.fence}"
         entered: set[_Limit] = set()
 
-        def enter(external_id: str) -> None:
-            limits = self._limits(task, external_id)
+        def enter(external_id: str | None, name: str | None) -> None:
+            limits = self._limits(task, [one for one in (external_id, name) if one is not None])
             self._enter(limits, entry)
             entered.update(limits)
 
@@ -103,12 +104,16 @@ class LoginLimits:
             raise
         self._withdraw(entered, entry)
 
-    def _limits(self, task: ClaimedTask, external_id: str) -> tuple[_Limit, ...]:
+    def _limits(self, task: ClaimedTask, accounts: Sequence[str]) -> tuple[_Limit, ...]:
+        """An account is counted under its id and its name, so that who guesses gains nothing by using both in turn."""
         return (
-            _Limit(
-                f"{_PREFIX}:account:{task.platform}:{external_id}",
-                self._per_account,
-                "Too many failed logins to this account. Wait before the next one.",
+            *(
+                _Limit(
+                    f"{_PREFIX}:account:{task.platform}:{account}",
+                    self._per_account,
+                    "Too many failed logins to this account. Wait before the next one.",
+                )
+                for account in accounts
             ),
             _Limit(
                 f"{_PREFIX}:workspace:{task.workspace_id}",

@@ -11,17 +11,7 @@ from typing import Protocol
 Answered = Callable[[int, Mapping[str, str]], None]
 """Told an answer's status and its headers, with lower-case names."""
 
-_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
-
 _IS_BULK: ContextVar[bool] = ContextVar("is_bulk", default=False)
-
-
-def host_of(origin: str) -> str:
-    """The host of `scheme://host[:port]` as budgets are kept for it: in lower case, with its port unless that is the
-    scheme's own.
-    """
-    scheme, _, host = origin.lower().partition("://")
-    return host.removesuffix(_DEFAULT_PORTS[scheme])
 
 
 @contextmanager

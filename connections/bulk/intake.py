@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from itertools import islice
-from urllib.parse import urlsplit
 
 import structlog
 
+from connections.bluesky.hosted import HostedService
 from connections.bluesky.identifier import parse_identifier
 from connections.bulk.csv_rows import read_csv
 from connections.bulk.json_rows import read_json
@@ -70,9 +70,10 @@ class BatchIntake:
         self._database = database
         self._sealer = sealer
         self._expires_in = settings.batch_task_seconds
+        self._hosted = HostedService.of(settings)
         self._normal_form: Callable[[str], str] = partial(
             parse_identifier,
-            hosted_domain=urlsplit(settings.bluesky_url).hostname or "",
+            hosted_domain=self._hosted.domain,
             # Whether there is a network that has them is for the workers to know; in production there is none.
             allows_test=not settings.is_production,
         )
@@ -109,6 +110,7 @@ class BatchIntake:
                 request_id=request_id,
                 expires_in=self._expires_in,
                 normal_form=self._normal_form,
+                hosted=self._hosted,
             )
             try:
                 arriving.take(_read(replace(delivery, pieces=pieces())))
@@ -145,6 +147,7 @@ class _Arriving:
         request_id: str,
         expires_in: float,
         normal_form: Callable[[str], str],
+        hosted: HostedService,
     ) -> None:
         self.batch_id = new_id("cb")
         self._database = database
@@ -154,6 +157,7 @@ class _Arriving:
         self._request_id = request_id
         self._expires_in = expires_in
         self._normal_form = normal_form
+        self._hosted = hosted
         self._is_staged = False
         self._total = 0
         self._rows_of: dict[str, int] = {}
@@ -249,6 +253,8 @@ class _Arriving:
             row=row.sent.number,
             profile_id=profile,
             external_ref=row.external_ref,
+            # Where its only request goes is known already, so it need not be sent to find out.
+            lane=self._hosted.host if self._hosted.gives_out(row.account) else "",
             sealed_credentials=self._sealer.seal(
                 {"identifier": row.identifier, "password": row.password},
                 SealedFor(task_id=task_id, workspace_id=self._workspace_id),

@@ -1,5 +1,6 @@
 """Connected accounts."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,27 +31,47 @@ class NewAccount:
 
 def insert_account(connection: Connection, account: NewAccount) -> datetime | None:
     """When it was connected; None, and nothing stored, when the workspace has it connected already."""
+    return insert_accounts(connection, [account]).get(account.id)
+
+
+def insert_accounts(connection: Connection, new: Sequence[NewAccount]) -> dict[str, datetime]:
+    """When each was connected, by id; without those that their workspace has connected already."""
     change = insert_into(connection, accounts).values(
-        id=account.id,
-        workspace_id=account.workspace_id,
-        profile_id=account.profile_id,
-        platform=account.platform,
-        external_id=account.external_id,
-        account_name=account.account_name,
-        display_name=account.display_name,
-        avatar_url=account.avatar_url,
-        host=account.host,
-        access_token=account.session.access_token,
-        refresh_token=account.session.refresh_token,
-        token_key=account.session.token_key,
-        status=AccountStatus.ACTIVE,
-        connection_type=ConnectionType.BYO,
-        connected_at=from_now(),
+        status=AccountStatus.ACTIVE, connection_type=ConnectionType.BYO, connected_at=from_now()
     )
     change = change.on_conflict_do_nothing(
         index_elements=["workspace_id", "platform", "external_id"], index_where=CONNECTED_ONCE
     )
-    return connection.execute(change.returning(accounts.c.connected_at)).scalar()
+    values = [
+        {
+            "id": account.id,
+            "workspace_id": account.workspace_id,
+            "profile_id": account.profile_id,
+            "platform": account.platform,
+            "external_id": account.external_id,
+            "account_name": account.account_name,
+            "display_name": account.display_name,
+            "avatar_url": account.avatar_url,
+            "host": account.host,
+            "access_token": account.session.access_token,
+            "refresh_token": account.session.refresh_token,
+            "token_key": account.session.token_key,
+        }
+        for account in new
+    ]
+    stored = connection.execute(change.returning(accounts.c.id, accounts.c.connected_at), values)
+    return {row.id: row.connected_at for row in stored}
+
+
+def connected_names(connection: Connection, workspace_id: str, platform: str, names: Collection[str]) -> set[str]:
+    """Those of the names under which the workspace has an account connected."""
+    query = select(accounts.c.account_name).where(
+        accounts.c.workspace_id == workspace_id,
+        accounts.c.platform == platform,
+        accounts.c.account_name.in_(names),
+        CONNECTED_ONCE,
+    )
+    return set(connection.execute(query).scalars())
 
 
 @dataclass(frozen=True, slots=True)

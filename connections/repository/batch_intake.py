@@ -33,12 +33,16 @@ class StagedBatch:
 
 @dataclass(frozen=True, slots=True)
 class StagedRow:
-    """A row that will be a task. Its fingerprint is its own: no request joins it, and it joins none."""
+    """A row that will be a task. Its fingerprint is its own: no request joins it, and it joins none.
+
+    `lane` is the host that it waits for, empty while nobody knows where it leads.
+    """
 
     task_id: str
     row: int
     profile_id: str
     external_ref: str | None
+    lane: str
     sealed_credentials: bytes = field(repr=False)
     fingerprint: bytes = field(repr=False)
 
@@ -74,7 +78,6 @@ def stage_rows(connection: Connection, batch: StagedBatch, rows: Sequence[Staged
         created_at=from_now(),
         batch_id=batch.id,
         dispatch_at=from_now(),
-        lane="",
     )
     values = [
         {
@@ -85,6 +88,7 @@ def stage_rows(connection: Connection, batch: StagedBatch, rows: Sequence[Staged
             "fingerprint": row.fingerprint,
             "batch_row": row.row,
             "external_ref": row.external_ref,
+            "lane": row.lane,
         }
         for row in rows
     ]

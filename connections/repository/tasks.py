@@ -1,11 +1,11 @@
 """Connect tasks: accepted by the API, claimed, postponed and finished by workers, brought back by the sweep."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, case, null, select, update
+from sqlalchemy import Connection, Row, Update, and_, bindparam, case, null, select, tuple_, update
 
 from connections.contract import FINAL_STATUSES, TaskStatus
 from connections.models import IN_BATCH, IN_FLIGHT, connect_tasks
@@ -206,9 +206,21 @@ _CLAIMED = (
 
 def claim_task(connection: Connection, task_id: str, *, lease: float, sweep_in: float) -> ClaimedTask | None:
     """Takes the task for `lease` seconds and counts an attempt; None when it is settled, taken or not due yet."""
-    change = (
+    row = connection.execute(_claiming(lease, sweep_in).where(connect_tasks.c.id == task_id)).first()
+    return None if row is None else ClaimedTask(**row._mapping)
+
+
+def claim_tasks(connection: Connection, task_ids: Sequence[str], *, lease: float, sweep_in: float) -> list[ClaimedTask]:
+    """As `claim_task`, those that can be taken of many, in their order."""
+    change = _claiming(lease, sweep_in).where(connect_tasks.c.id.in_(task_ids))
+    claimed = {row.id: ClaimedTask(**row._mapping) for row in connection.execute(change)}
+    return [claimed[task_id] for task_id in task_ids if task_id in claimed]
+
+
+def _claiming(lease: float, sweep_in: float) -> Update:
+    return (
         update(connect_tasks)
-        .where(connect_tasks.c.id == task_id, IN_FLIGHT, connect_tasks.c.available_at <= from_now())
+        .where(IN_FLIGHT, connect_tasks.c.available_at <= from_now())
         .values(
             status=TaskStatus.RUNNING,
             attempts=connect_tasks.c.attempts + 1,
@@ -220,8 +232,29 @@ def claim_task(connection: Connection, task_id: str, *, lease: float, sweep_in: 
         )
         .returning(*_CLAIMED)
     )
-    row = connection.execute(change).first()
-    return None if row is None else ClaimedTask(**row._mapping)
+
+
+def unclaim_tasks(connection: Connection, claims: Collection[tuple[str, int]]) -> None:
+    """Leaves rows of batches whose attempt was not begun to the dispatcher again, at the cost of no attempt.
+
+    `claims` are ids and fences; those that are no longer the last ones change nothing.
+    """
+    change = (
+        update(connect_tasks)
+        .where(
+            connect_tasks.c.id.in_([task_id for task_id, _ in claims]),  # the pair alone finds no index on SQLite
+            tuple_(connect_tasks.c.id, connect_tasks.c.fence).in_(claims),
+            IN_FLIGHT,
+        )
+        .values(
+            status=case((connect_tasks.c.outcome.is_(null()), TaskStatus.QUEUED), else_=TaskStatus.RETRYING),
+            attempts=connect_tasks.c.attempts - 1,
+            available_at=from_now(),
+            sweep_at=connect_tasks.c.expires_at,
+            dispatch_at=from_now(),
+        )
+    )
+    connection.execute(change)
 
 
 def finish_task(
@@ -237,21 +270,31 @@ def finish_task(
 
     False when the claim with this fence is no longer the last one.
     """
-    change = (
+    change = _ending().where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence)
+    return connection.execute(change.values(status=status, outcome=outcome, cause=cause)).rowcount == 1
+
+
+class EndedTask(NamedTuple):
+    """A task that has ended with an account, by the claim with this fence."""
+
+    id: str
+    fence: int
+    outcome: dict[str, Any]
+
+
+def succeed_tasks(connection: Connection, ended: Sequence[EndedTask]) -> int:
+    """As `finish_task`, for many that have succeeded: how many of them were still to be ended by these claims."""
+    change = _ending().where(connect_tasks.c.id == bindparam("task_id"), connect_tasks.c.fence == bindparam("claim"))
+    values = [{"task_id": task.id, "claim": task.fence, "outcome": task.outcome} for task in ended]
+    return connection.execute(change.values(status=TaskStatus.SUCCEEDED, cause=None), values).rowcount
+
+
+def _ending() -> Update:
+    return (
         update(connect_tasks)
-        .where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence, IN_FLIGHT)
-        .values(
-            status=status,
-            outcome=outcome,
-            cause=cause,
-            finished_at=from_now(),
-            dispatch_at=None,
-            sealed_credentials=None,
-            sealing_key=None,
-            fingerprint=b"",
-        )
+        .where(IN_FLIGHT)
+        .values(finished_at=from_now(), dispatch_at=None, sealed_credentials=None, sealing_key=None, fingerprint=b"")
     )
-    return connection.execute(change).rowcount == 1
 
 
 def has_succeeded(connection: Connection, task_id: str, *, fence: int) -> bool:

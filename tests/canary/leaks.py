@@ -82,8 +82,15 @@ class Leaky:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
 
-    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
-        verified = self._platform.connect(credentials, deadline=deadline, before_login=before_login)
+    def login_name(self, credentials: Credentials) -> str | None:
+        return self._platform.login_name(credentials)
+
+    def connect(
+        self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False
+    ) -> VerifiedAccount:
+        verified = self._platform.connect(
+            credentials, deadline=deadline, before_login=before_login, looks_first=looks_first
+        )
         return LEAKS[credentials.identifier.partition(".")[0]](credentials, verified)
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:

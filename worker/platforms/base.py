@@ -14,22 +14,33 @@ from worker.pace import Pace
 
 
 class BeforeLogin(Protocol):
-    """Asked once the account is known and before a login is spent on it; again if it turns out to be another account.
+    """Asked before a login is spent on an account; again if it turns out to be another one, and with its id once that
+    is known.
 
-    Raises `AlreadyConnected` when the login can be spared and `RateLimited` when too many have failed. `name` is the
-    account's verified name, if there is one.
+    Raises `AlreadyConnected` when the login can be spared and `RateLimited` when too many have failed. `external_id` is
+    None where the login itself will tell whose account it is; `name` is the account's name, if there is one.
     """
 
-    def __call__(self, external_id: str, name: str | None) -> None: ...
+    def __call__(self, external_id: str | None, name: str | None) -> None: ...
 
 
 class Platform(Protocol):
     """One social platform. Implementations are used by many threads at once."""
 
-    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
+    def login_name(self, credentials: Credentials) -> str | None:
+        """The account's name in its normal form, where a login by it tells at once whose account it is.
+
+        None where that is looked up before the login. Asks nobody and raises nothing.
+        """
+        ...
+
+    def connect(
+        self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False
+    ) -> VerifiedAccount:
         """Proves that the credentials open the account and returns it with its session.
 
-        `deadline` is a `time.monotonic()` instant by which this returns or raises.
+        `deadline` is a `time.monotonic()` instant by which this returns or raises. With `looks_first` the account is
+        looked up before the login even where the login would tell.
 
         Asks `before_login` before logging in and lets what it raises through. Raises another `Refusal` where trying
         again cannot help, `TemporaryFailure` where it can. Nothing else escapes, save bugs.

@@ -59,7 +59,7 @@ class Connect:
             before_login=self._refuse_if_connected,
         )
 
-    def _refuse_if_connected(self, external_id: str, name: str | None) -> None:
+    def _refuse_if_connected(self, external_id: str | None, name: str | None) -> None:
         if external_id in self.connected:
             raise AlreadyConnected
 

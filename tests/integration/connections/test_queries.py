@@ -94,7 +94,7 @@ def reencrypt(connection: Connection) -> None:
 
 
 ARRIVING = batch_intake.StagedBatch("cb_new", "ws_1", "bluesky", "req_1", 60.0)
-STAGED = [batch_intake.StagedRow(f"ct_new_{n}", n, "pr_1", None, b"key1.sealed", digest(-n)) for n in range(1, 4)]
+STAGED = [batch_intake.StagedRow(f"ct_new_{n}", n, "pr_1", None, "", b"key1.sealed", digest(-n)) for n in range(1, 4)]
 REFUSED = [RejectedRow(row=4, issues=[Issue(field="row", code="invalid_json", message="No.")])]
 
 
@@ -109,6 +109,10 @@ def stage_and_take_back(connection: Connection) -> None:
 # A key that is to be retired is needed by few rows; `count_…` below is about one that all rows need.
 CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     accounts.insert_account: new_account,
+    accounts.insert_accounts: new_account,
+    accounts.connected_names: lambda c: accounts.connected_names(
+        c, "ws_1", "bluesky", [f"person{n}.test" for n in range(16)]
+    ),
     accounts.connected_account: lambda c: accounts.connected_account(c, "ws_1", "bluesky", "did:plc:1"),
     batch_intake.known_profiles: lambda c: batch_intake.known_profiles(c, "ws_1", [f"pr_{n}" for n in range(500)]),
     batch_intake.insert_batch: lambda c: batch_intake.insert_batch(c, ARRIVING),
@@ -145,6 +149,9 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     tasks.task_of: lambda c: tasks.task_of(c, OPEN_WORKSPACE, OPEN),
     tasks.finished_tasks: lambda c: tasks.finished_tasks(c, [f"ct_{SIZE.tasks - n}" for n in range(500)]),
     tasks.claim_task: lambda c: tasks.claim_task(c, OPEN, lease=30, sweep_in=31),
+    tasks.claim_tasks: lambda c: tasks.claim_tasks(c, [OPEN, "ct_1"], lease=30, sweep_in=31),
+    tasks.unclaim_tasks: lambda c: tasks.unclaim_tasks(c, [(OPEN, 1), ("ct_1", 1)]),
+    tasks.succeed_tasks: lambda c: tasks.succeed_tasks(c, [tasks.EndedTask(OPEN, 1, OUTCOME)]),
     tasks.finish_task: lambda c: tasks.finish_task(c, OPEN, fence=1, status=TaskStatus.FAILED, outcome=OUTCOME),
     tasks.extend_wait: lambda c: tasks.extend_wait(c, OPEN, seconds=25, reply_to="shim_1"),
     tasks.has_succeeded: lambda c: tasks.has_succeeded(c, OPEN, fence=1),

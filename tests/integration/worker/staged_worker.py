@@ -83,7 +83,12 @@ ACTS: Mapping[str, Callable[[], object]] = {
 class StagedPlatform:
     """Does as the handle says, then finds the account."""
 
-    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
+    def login_name(self, credentials: Credentials) -> str | None:
+        return None
+
+    def connect(
+        self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False
+    ) -> VerifiedAccount:
         handle = credentials.identifier
         if "well" not in STAGE["acts"]:
             ACTS[handle.partition("-")[0]]()

@@ -86,7 +86,9 @@ class Thief(FakePlatform):
         super().__init__([answer])
         self._take = take
 
-    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
+    def connect(
+        self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False
+    ) -> VerifiedAccount:
         self._take()
         return super().connect(credentials, deadline=deadline, before_login=before_login)
 

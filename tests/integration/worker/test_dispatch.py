@@ -1,17 +1,18 @@
 """Batches that lie in the table, dispatched and performed: without processes around them, and by real workers."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from connections import errors
 from connections.contract import BatchWaitReason, TaskStatus
 from connections.db import Database
 from connections.dispatching import Dispatching
-from connections.models import connect_batches, connect_tasks
+from connections.models import accounts, connect_batches, connect_tasks
 from connections.outcome import Outcome
 from connections.rate import Rate
 from connections.settlement import Settlement
@@ -34,22 +35,33 @@ THREADS = 16
 
 
 class Platform:
-    """Lets everybody in but those it has an error for; `now_and_then` runs before each login."""
+    """Lets everybody in but those it has an error for; `before_each` runs before each login."""
 
     def __init__(self) -> None:
         self.errors: dict[str, errors.ConnectorError] = {}
         self.logins: list[str] = []
+        self.login_names: dict[str, str] = {}
+        """Of handles whose login tells whose account it is."""
+        self.throws: dict[str, BaseException] = {}
+        self.before_each: Callable[[], object] = lambda: None
+        self.ended: list[VerifiedAccount] = []
 
-    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
+    def login_name(self, credentials: Credentials) -> str | None:
+        return self.login_names.get(credentials.identifier)
+
+    def connect(
+        self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False
+    ) -> VerifiedAccount:
         handle = credentials.identifier
-        before_login(f"did:plc:{handle}", handle)
-        if handle in self.errors:
-            raise self.errors[handle]
+        before_login(None if handle in self.login_names and not looks_first else f"did:plc:{handle}", handle)
+        self.before_each()
+        if failure := self.errors.get(handle) or self.throws.get(handle):
+            raise failure
         self.logins.append(handle)
-        return verified(f"did:plc:{handle}", handle)
+        return verified(f"did:plc:{handle}", self.login_names.get(handle, handle))
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
-        """There is none."""
+        self.ended.append(account)
 
     def close(self) -> None:
         """There is nothing to give back."""
@@ -127,6 +139,15 @@ class Bench:
             self.perform()
         raise AssertionError("there is no end to it")
 
+    def work_off(self, *people: str, tenant: Tenant) -> MadeBatch:
+        batch = self.batch(*people, tenant=tenant)
+        self.work()
+        return batch
+
+    def change_task(self, task_id: str, **values: object) -> None:
+        with self.database.write() as connection:
+            connection.execute(update(connect_tasks).values(values).where(connect_tasks.c.id == task_id))
+
     def change(self, **values: object) -> None:
         with self.database.write() as connection:
             connection.execute(update(connect_tasks).values(values))
@@ -158,6 +179,19 @@ class Bench:
         with self.database.read() as connection:
             query = select(connect_batches.c[column]).where(connect_batches.c.id == batch.id)
             return connection.execute(query).scalar_one()
+
+
+@contextmanager
+def transactions(database: Database) -> Iterator[list[object]]:
+    """One entry for each that is committed in the block."""
+    committed: list[object] = []
+
+    def note(connection: object) -> None:
+        committed.append(connection)
+
+    event.listen(database.engine, "commit", note)
+    yield committed
+    event.remove(database.engine, "commit", note)
 
 
 @pytest.fixture
@@ -412,9 +446,9 @@ def test_a_worker_that_stops_gives_back_what_it_has_not_begun(bench: Bench) -> N
 def test_a_worker_that_is_ended_gives_back_the_rest_of_a_message(bench: Bench) -> None:
     batch = bench.batch("alice.test", "bob.test", "carol.test")
     bench.dispatch()
-    with bench.settlement.carrying(batch.task_ids):
-        bench.settlement.claim(batch.task_ids[0])
-        assert bench.settlement.release() == batch.task_ids[:1]
+    with bench.settlement.claimed_rows(batch.task_ids, begun_in=5.0):
+        assert bench.settlement.release() == batch.task_ids
+    assert bench.settlement.release() == []
     assert sorted(bench.dispatch()) == sorted(batch.task_ids)
 
 
@@ -459,3 +493,59 @@ def test_a_batch_that_never_arrived_whole_is_ended_after_a_day(bench: Bench) -> 
     bench.dispatch()
     assert bench.statuses(batch) == [TaskStatus.FAILED]
     assert bench.stored(batch, "finished_at") is not None
+
+
+class TestTogether:
+    """The rows of a message are claimed and stored together, and each still has its own ending."""
+
+    @staticmethod
+    def stored(bench: Bench) -> list[str]:
+        with bench.database.read() as connection:
+            return sorted(connection.execute(select(accounts.c.account_name)).scalars())
+
+    def test_two_transactions_do_for_all(self, bench: Bench) -> None:
+        people = [f"person{number}.test" for number in range(3)]
+        batch = bench.batch(*people)
+        bench.platform.login_names = {handle: handle for handle in people}
+        with transactions(bench.database) as committed:
+            bench.performer.perform_rows(batch.task_ids)
+        assert bench.statuses(batch) == ["succeeded"] * 3
+        assert self.stored(bench) == people
+        assert len(committed) == 3  # the claims, a look for names that are connected, the accounts
+
+    def test_one_that_is_in_the_way_holds_up_none(self, bench: Bench) -> None:
+        """Two rows that turn out to be the same account, and one whose lease another worker has taken."""
+        batch = bench.batch("alice.test", "alice.test", "bob.test", "carol.test")
+        bench.platform.before_each = lambda: bench.change_task(batch.task_ids[2], fence=99)
+        bench.performer.perform_rows(batch.task_ids)
+        assert bench.statuses(batch) == ["succeeded", "failed", "running", "succeeded"]
+        assert bench.rows("cause", batch=batch)[1] == ("account_already_connected",)
+        assert self.stored(bench) == ["alice.test", "carol.test"]
+        assert [account.name for account in bench.platform.ended] == ["alice.test", "bob.test"]
+
+    def test_what_was_verified_is_stored_although_the_message_ends_badly(self, bench: Bench) -> None:
+        batch = bench.batch("alice.test", "bob.test")
+        bench.platform.throws["bob.test"] = KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt):
+            bench.performer.perform_rows(batch.task_ids)
+        assert bench.statuses(batch) == ["succeeded", "running"]
+
+    def test_rows_that_are_given_back_have_used_no_attempt(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        batch = bench.batch("alice.test")
+        monkeypatch.setattr("worker.perform._ROWS_SECONDS", -1.0)
+        bench.performer.perform_rows(batch.task_ids)
+        assert bench.rows("status", "attempts", batch=batch) == [("queued", 0)]
+
+    def test_a_name_that_is_connected_is_looked_up_before_its_login(self, bench: Bench) -> None:
+        tenant = make_tenant(bench.database)
+        bench.platform.login_names = {"alice": "alice.hosted", "bob": "bob.hosted"}
+        bench.work_off("alice", tenant=tenant)
+        bench.platform.logins.clear()
+        again = bench.work_off("alice", "bob", tenant=tenant)
+        elsewhere = bench.work_off("alice", tenant=make_tenant(bench.database))
+        assert bench.rows("status", "cause", batch=again) == [
+            ("failed", "account_already_connected"),
+            ("succeeded", None),
+        ]
+        assert bench.statuses(elsewhere) == ["succeeded"]
+        assert bench.platform.logins == ["bob", "alice"]

@@ -191,7 +191,9 @@ class SlowPlatform(FakePlatform):
         super().__init__([verified()])
         self.may_answer = threading.Event()
 
-    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
+    def connect(
+        self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False
+    ) -> VerifiedAccount:
         assert self.may_answer.wait(30)
         return super().connect(credentials, deadline=deadline, before_login=before_login)
 

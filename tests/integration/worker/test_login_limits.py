@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Barrier
 
@@ -57,7 +58,7 @@ def log_in(
 ) -> None:
     """One login, which ends with `error` if there is one."""
     with limits.count(task(workspace_id)) as enter:
-        enter(account)
+        enter(account, None)
         if error is not None:
             raise error
 
@@ -137,7 +138,7 @@ def test_guesses_sent_all_at_once_are_not_let_through(client: redis.Redis) -> No
         try:
             with some.count(task()) as enter:
                 try:
-                    enter(ALICE)
+                    enter(ALICE, None)
                 finally:
                     all_are_entered.wait(20)
                 raise errors.CredentialsRejected
@@ -154,7 +155,7 @@ def test_guesses_sent_all_at_once_are_not_let_through(client: redis.Redis) -> No
 def test_logins_under_way_hold_others_up_for_no_longer_than_they_last(client: redis.Redis) -> None:
     some = limits(client, per_account="1/900")
     with some.count(task()) as enter:
-        enter(ALICE)
+        enter(ALICE, None)
         with pytest.raises(errors.RateLimited) as caught:
             log_in(some)
     assert caught.value.retry_after == pytest.approx(120, abs=10)
@@ -163,7 +164,7 @@ def test_logins_under_way_hold_others_up_for_no_longer_than_they_last(client: re
 
 def test_an_attempt_that_ended_with_its_process_is_forgotten_soon(client: redis.Redis) -> None:
     some = limits(client, per_account="1/900")
-    some.count(task()).__enter__()(ALICE)
+    some.count(task()).__enter__()(ALICE, None)
     with pytest.raises(errors.RateLimited) as caught:
         log_in(some)
 
@@ -175,8 +176,8 @@ def test_entering_again_counts_once(client: redis.Redis) -> None:
     """An account that has moved is logged in to a second time in the same attempt."""
     some = limits(client, per_account="1/900")
     with some.count(task()) as enter:
-        enter(ALICE)
-        enter(ALICE)
+        enter(ALICE, None)
+        enter(ALICE, None)
 
 
 def test_failures_are_forgotten_when_their_time_is_over(client: redis.Redis) -> None:
@@ -207,3 +208,21 @@ def test_without_redis_logins_go_on() -> None:
     fail(some)
     log_in(some)
     client.close()
+
+
+def test_an_account_is_one_under_its_id_and_its_name(client: redis.Redis) -> None:
+    """Who guesses by handle and by DID in turn has no more guesses than anybody else."""
+    some = limits(client)
+
+    def guess(*named: str | None) -> None:
+        with suppress(errors.CredentialsRejected), some.count(task()) as enter:
+            for one in named:
+                enter(one, "alice.bsky.social")  # the id is known in the end, if not before the login
+            raise errors.CredentialsRejected
+
+    guess(None, ALICE)
+    guess(ALICE)
+    guess(None, ALICE)
+    for external_id in (None, ALICE):
+        with pytest.raises(errors.RateLimited), some.count(task()) as enter:
+            enter(external_id, "alice.bsky.social")

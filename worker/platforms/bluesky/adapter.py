@@ -1,20 +1,30 @@
-"""The platform: identifier → identity → known already? → session."""
+"""The platform: identifier → identity → known already? → session; in one step where the account's server knows both."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
+from contextlib import suppress
 
 import dns.resolver
 
-from connections.bluesky.app_password import tidy
-from connections.bluesky.identifier import parse_identifier
-from connections.errors import HandleNotFound, PlatformError, TemporaryFailure
+from connections.bluesky.app_password import AppPassword, tidy
+from connections.bluesky.hosted import HostedService
+from connections.bluesky.identifier import Did, Handle, parse_identifier
+from connections.errors import (
+    AccountUnavailable,
+    CredentialsRejected,
+    HandleNotFound,
+    InvalidHandle,
+    PlatformError,
+    TemporaryFailure,
+)
 from connections.settings import Settings, SettingsError
-from connections.verified import Credentials, VerifiedAccount
+from connections.verified import Credentials, Session, VerifiedAccount
 from worker.circuit import Circuits
 from worker.egress import Egress
-from worker.pace import Pace
+from worker.pace import Pace, promptly
 from worker.platforms.base import BeforeLogin
 from worker.platforms.bluesky.documents import Documents
+from worker.platforms.bluesky.entryway import Entryway
 from worker.platforms.bluesky.errors import unreachable
 from worker.platforms.bluesky.handles import Handles
 from worker.platforms.bluesky.identity import Identities, Identity
@@ -28,7 +38,7 @@ class Bluesky:
 
     def __init__(self, settings: Settings, pace: Pace, egress: Egress | None = None) -> None:
         """Raises `SettingsError` when neither the settings nor the system name a nameserver."""
-        self._hosted_domain = urlsplit(settings.bluesky_url).hostname or ""
+        self._hosted = HostedService.of(settings)
         self._allows_test = settings.dev_pds_url is not None
         self._egress = egress or _egress(settings, pace)
         # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
@@ -36,27 +46,63 @@ class Bluesky:
         # Apart from each other: a stranger's document can name any host as its PDS, the directory too.
         look_ups, logins = Circuits(), Circuits()
         self._handles = Handles(self._egress, settings, self._executor, look_ups)
-        self._identities = Identities(self._handles, Documents(self._egress, settings, look_ups))
+        documents = Documents(self._egress, settings, look_ups)
+        self._identities = Identities(self._handles, documents)
         self._sessions = Sessions(self._egress, logins, pace)
+        self._entryway = Entryway(self._hosted, self._sessions, documents)
 
-    def connect(self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin) -> VerifiedAccount:
-        identifier = parse_identifier(
-            credentials.identifier, hosted_domain=self._hosted_domain, allows_test=self._allows_test
-        )
+    def login_name(self, credentials: Credentials) -> str | None:
+        with suppress(InvalidHandle):
+            identifier = self._parse(credentials)
+            if isinstance(identifier, Handle) and self._hosted.gives_out(identifier):
+                return identifier
+        return None
+
+    def connect(
+        self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False
+    ) -> VerifiedAccount:
+        identifier = self._parse(credentials)
         password = tidy(credentials.password)
-
-        def resolve(since: float) -> Identity:
-            try:
-                return self._identities.resolve(identifier, deadline=deadline, since=since)
-            except HandleNotFound as not_found:
-                raise self._handles.explain_not_found(identifier, deadline=deadline) or not_found from None
+        if isinstance(identifier, Handle) and self._hosted.gives_out(identifier) and not looks_first:
+            return self._connect_by_name(identifier, password, before_login, deadline)
 
         def log_in(identity: Identity) -> VerifiedAccount:
             before_login(identity.did, identity.handle)
-            session = self._sessions.open(identity, password, deadline=deadline)
-            return VerifiedAccount(external_id=identity.did, name=identity.handle, host=identity.pds, session=session)
+            return _verified(identity, self._sessions.open(identity, password, deadline=deadline))
 
-        return with_second_look(resolve, log_in)
+        return with_second_look(lambda since: self._resolve(identifier, deadline, since), log_in)
+
+    def _connect_by_name(
+        self, handle: Handle, password: AppPassword, before_login: BeforeLogin, deadline: float
+    ) -> VerifiedAccount:
+        """As `second_look` has it, a refusal counts only once a look-up leads to the same place."""
+        started = time.monotonic()
+        before_login(None, handle)
+        try:
+            return _verified(*self._entryway.log_in(handle, password, deadline=deadline))
+        except (CredentialsRejected, AccountUnavailable) as refusal:
+            with promptly():
+                try:
+                    identity = self._resolve(handle, deadline, started)
+                except TemporaryFailure:
+                    raise refusal from None
+                before_login(identity.did, handle)
+                if self._entryway.answers_for(identity.pds):
+                    if isinstance(refusal, CredentialsRejected):
+                        self._sessions.explain_rejection(Server(identity.pds), identity.did, refusal, deadline=deadline)
+                    raise
+        return _verified(identity, self._sessions.open(identity, password, deadline=deadline))
+
+    def _parse(self, credentials: Credentials) -> Handle | Did:
+        return parse_identifier(
+            credentials.identifier, hosted_domain=self._hosted.domain, allows_test=self._allows_test
+        )
+
+    def _resolve(self, identifier: Handle | Did, deadline: float, since: float) -> Identity:
+        try:
+            return self._identities.resolve(identifier, deadline=deadline, since=since)
+        except HandleNotFound as not_found:
+            raise self._handles.explain_not_found(identifier, deadline=deadline) or not_found from None
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         try:
@@ -71,6 +117,10 @@ class Bluesky:
         """Closes connections and waits for look-ups in flight, seconds at most."""
         self._executor.shutdown(cancel_futures=True)
         self._egress.close()
+
+
+def _verified(identity: Identity, session: Session) -> VerifiedAccount:
+    return VerifiedAccount(external_id=identity.did, name=identity.handle, host=identity.pds, session=session)
 
 
 def _egress(settings: Settings, pace: Pace) -> Egress:

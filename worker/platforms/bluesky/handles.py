@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
-from urllib.parse import urlsplit
 
+from connections.bluesky.hosted import HostedService
 from connections.bluesky.identifier import TEST_DOMAIN, Did, Handle, parse_did
 from connections.errors import (
     AccountUnavailable,
@@ -71,8 +71,8 @@ class Handles:
         self._circuits = circuits
         self._executor = executor
         self._known: TtlCache[Handle, Did | None] = TtlCache(CACHED_HANDLES, clock)
-        hosted_domain = urlsplit(settings.bluesky_url).hostname or ""
-        self._authorities = {hosted_domain: xrpc.Server(settings.bluesky_url, xrpc.OPERATORS)}
+        hosted = HostedService.of(settings)
+        self._authorities = {hosted.domain: xrpc.Server(hosted.origin, xrpc.OPERATORS)}
         if settings.dev_pds_url:
             self._authorities[TEST_DOMAIN] = xrpc.Server(settings.dev_pds_url)
 

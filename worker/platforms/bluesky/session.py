@@ -2,8 +2,9 @@
 
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from pydantic_core import from_json
@@ -75,23 +76,52 @@ class Sessions:
         """Logs in once, as the DID: it names the account whatever its handle does meanwhile, and however callers spell
         the handle, all tries draw on one bucket of the rate limit, which is not the one its owner logs in with.
 
+        Raises what `open_at` raises, and `AccountUnavailable` for an account whose login is refused because it is taken
+        down.
+        """
+        pds = Server(identity.pds)
+        try:
+            _, session = self.open_at(
+                pds, identity.did, password, believe=partial(believe, identity=identity), deadline=deadline
+            )
+        except CredentialsRejected as rejected:
+            with promptly():
+                self.explain_rejection(pds, identity.did, rejected, deadline=deadline)
+            raise
+        return session
+
+    def open_at(
+        self,
+        server: Server,
+        identifier: str,
+        password: AppPassword,
+        *,
+        believe: Callable[[CreatedSession], Identity],
+        deadline: float,
+    ) -> tuple[Identity, Session]:
+        """Logs in once. `believe` says whose session it is, or raises an `InvalidIdentity` when it is not to be kept.
+
         Raises `CredentialsRejected`, an `InvalidIdentity` or `TemporaryFailure`. A session that is not kept, because it
         fails a check or its answer makes no sense, is ended before the error is raised.
         """
-        pds = Server(identity.pds)
-        with self._circuits.watch(pds.origin, identity.did, deadline=deadline):
-            self._look(pds, deadline)
-            answer = self._log_in(pds, identity.did, password, deadline)
+        with self._circuits.watch(server.origin, identifier, deadline=deadline):
+            self._look(server, deadline)
+            answer = self._log_in(server, identifier, password, deadline)
             try:
                 created = read_created(answer, hint=password.hint)
-                check(created, identity)
-            except PlatformError as error:
+                identity = believe(created)
+                check_usable(created)
+            except PlatformError:
                 with promptly():
-                    self._discard(pds, answer, deadline)
-                    if isinstance(error, CredentialsRejected) and self._is_taken_down(pds, identity.did, deadline):
-                        raise AccountUnavailable(provider=error.provider) from error
+                    self._discard(server, answer, deadline)
                 raise
-        return Session(created.access_token, created.refresh_token)
+        return identity, Session(created.access_token, created.refresh_token)
+
+    def explain_rejection(self, server: Server, did: Did, rejected: CredentialsRejected, *, deadline: float) -> None:
+        """Raises `AccountUnavailable` when the login was refused because the account is taken down: an app password is
+        answered like a wrong one then, and the account's public status tells them apart."""
+        if self._is_taken_down(server, did, deadline):
+            raise AccountUnavailable(provider=rejected.provider) from rejected
 
     def end(self, server: Server, refresh_token: str, *, deadline: float) -> None:
         """Ends a session. Raises `TemporaryFailure` when the server does not confirm, or a `Refusal` when it can no
@@ -115,7 +145,6 @@ class Sessions:
                 xrpc.query(self._egress, server, DESCRIBE_SERVER, {}, deadline=deadline)
 
     def _is_taken_down(self, pds: Server, did: Did, deadline: float) -> bool:
-        """An account taken down answers an app password like a wrong one; its public status tells them apart."""
         deadline = min(deadline, time.monotonic() + STATUS_SECONDS)
         try:
             answer = xrpc.query(self._egress, pds, GET_REPO_STATUS, {"did": did}, deadline=deadline)
@@ -147,8 +176,8 @@ def read_created(answer: Response, *, hint: str | None) -> CreatedSession:
         raise unreachable(answer.status) from exc
 
 
-def check(created: CreatedSession, identity: Identity) -> None:
-    """Raises the `InvalidIdentity` that fits when the session is not one of `identity`, or not one to keep.
+def believe(created: CreatedSession, identity: Identity) -> Identity:
+    """`identity`, which was asked for. Raises `IdentityUnusable` when the session is another account's.
 
     The DID is compared first: a PDS can claim to have logged in anyone.
     """
@@ -156,6 +185,11 @@ def check(created: CreatedSession, identity: Identity) -> None:
         raise IdentityUnusable("The account's server logged in another account.")
     if created.document and not is_about(created.document, identity):
         raise IdentityUnusable("The account's server says that the account lives elsewhere.")
+    return identity
+
+
+def check_usable(created: CreatedSession) -> None:
+    """Raises the `InvalidIdentity` that fits when the session is not one to keep."""
     refused = _SCOPES_REFUSED.get(scope_of(created.access_token) or "")
     if refused:
         raise refused()

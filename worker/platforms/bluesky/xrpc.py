@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from connections.urls import host_of
 from worker.egress import Egress, EgressError, Policy, Response
-from worker.pace import host_of
 from worker.platforms.bluesky.errors import from_egress
 
 # A PDS may stand on any port its document names.

@@ -84,15 +84,24 @@ class World:
         self.network.handlers[where] = lambda _: left.pop(0) if len(left) > 1 else left[0]
 
     def connect(
-        self, identifier: str = HANDLE, password: str = APP_PASSWORD, *, connected: Container[str] = ()
+        self,
+        identifier: str = HANDLE,
+        password: str = APP_PASSWORD,
+        *,
+        connected: Container[str] = (),
+        looks_first: bool = False,
     ) -> VerifiedAccount:
-        def refuse(external_id: str, name: str | None) -> None:
+        def refuse(external_id: str | None, name: str | None) -> None:
             if external_id in connected:
                 raise AlreadyConnected
 
         return self.bluesky.connect(
-            Credentials(identifier, password), deadline=time.monotonic() + 5, before_login=refuse
+            Credentials(identifier, password), deadline=self.deadline(), before_login=refuse, looks_first=looks_first
         )
+
+    @staticmethod
+    def deadline() -> float:
+        return time.monotonic() + 5
 
     def calls(self, method: str) -> int:
         return len(self.network.calls(method))

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from connections.errors import CredentialsRejected, HostFailing, UpstreamFailed
-from tests.unit.worker.platforms.bluesky.conftest import CREATE, PDS, RESOLVE, World, document, session
+from tests.unit.worker.platforms.bluesky.conftest import CREATE, PDS, World, document, session
 from tests.unit.worker.platforms.fakes import Asked, answer, refusal
 from worker.circuit import FAILURES
 
@@ -51,7 +51,7 @@ def test_the_hosted_services_entryway(world: World) -> None:
 
     with pytest.raises(HostFailing):
         world.connect(handles[-1])
-    assert world.calls(RESOLVE) == FAILURES
+    assert world.calls(CREATE) == FAILURES
 
 
 def test_who_names_the_directory_as_their_server_closes_it_to_nobody(world: World) -> None:

@@ -48,6 +48,7 @@ WEB_SITE = "GET alice.example.org/.well-known/did.json"
 LOGIN = f"POST {PDS}/xrpc/{CREATE}"
 LOOK = f"GET {PDS}/xrpc/{STATUS}"
 ASK = f"GET bsky.social/xrpc/{RESOLVE}"
+FRONT_DOOR = f"POST bsky.social/xrpc/{CREATE}"
 WHY = f"GET bsky.social/xrpc/{DESCRIBE}"
 
 INVALID = "VALIDATION_ERROR"
@@ -105,13 +106,21 @@ CONDITIONS = (
     Condition(
         "a handle its service does not give out",
         HandleNotFound,
-        {ASK: refusal(400, "InvalidRequest"), WHY: refusal(400, "RepoNotFound")},
+        {
+            FRONT_DOOR: refusal(401, "AuthenticationRequired"),
+            ASK: refusal(400, "InvalidRequest"),
+            WHY: refusal(400, "RepoNotFound"),
+        },
         HOSTED,
     ),
     Condition(
         "a handle its service hides",
         AccountUnavailable,
-        {ASK: refusal(400, "InvalidRequest"), WHY: refusal(400, "RepoTakendown")},
+        {
+            FRONT_DOOR: refusal(401, "AuthenticationRequired"),
+            ASK: refusal(400, "InvalidRequest"),
+            WHY: refusal(400, "RepoTakendown"),
+        },
         HOSTED,
     ),
     Condition("a handle that was renamed", HandleMismatch, served(alsoKnownAs=["at://alice.new.example.com"])),

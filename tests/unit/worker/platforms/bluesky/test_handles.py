@@ -173,7 +173,10 @@ def test_only_records_of_the_exact_shape_count(records: list[str], dids: set[str
 
 
 class TestHosted:
-    """Under the hosted service's domain its entryway is asked, over a connection that is open anyway."""
+    """Under the hosted service's domain its entryway is asked, over a connection that is open anyway.
+
+    Where the login does not tell everything at once, that is: `test_entryway.py`.
+    """
 
     @pytest.fixture(autouse=True)
     def _alice_is_hosted(self, world: World) -> None:
@@ -182,14 +185,14 @@ class TestHosted:
 
     @pytest.mark.parametrize("identifier", [HOSTED, "alice"])
     def test_the_entryway_knows(self, world: World, identifier: str) -> None:
-        assert world.connect(identifier).name == HOSTED
+        assert world.connect(identifier, looks_first=True).name == HOSTED
         assert "_atproto.alice.bsky.social" not in world.resolver.asked
         assert "alice.bsky.social" not in world.resolver.asked
 
     def test_it_is_not_simply_believed(self, world: World) -> None:
         world.reply("plc.directory", answer(200, document(claims=("at://bob.bsky.social",))))
         with pytest.raises(HandleMismatch):
-            world.connect(HOSTED)
+            world.connect(HOSTED, looks_first=True)
 
     @pytest.mark.parametrize(
         ("reply", "error"),
@@ -204,7 +207,7 @@ class TestHosted:
     def test_it_can_fail(self, world: World, reply: bytes, error: type[PlatformError]) -> None:
         world.reply(f"GET bsky.social/xrpc/{RESOLVE}", reply)
         with pytest.raises(error):
-            world.connect(HOSTED)
+            world.connect(HOSTED, looks_first=True)
         assert world.calls(CREATE) == 0
 
 
@@ -230,13 +233,13 @@ class TestUnresolvedByItsAuthority:
     def test_why(self, world: World, reply: bytes, error: type[PlatformError]) -> None:
         world.reply(f"GET bsky.social/xrpc/{DESCRIBE}", reply)
         with pytest.raises(error):
-            world.connect(HOSTED)
+            world.connect(HOSTED, looks_first=True)
         assert world.calls(CREATE) == 0
 
     def test_no_password_is_sent_for_an_account_that_was_not_found(self, world: World) -> None:
         world.reply(f"GET bsky.social/xrpc/{DESCRIBE}", refusal(400, "RepoNotFound"))
         with pytest.raises(HandleNotFound):
-            world.connect(HOSTED)
+            world.connect(HOSTED, looks_first=True)
         assert not [asked for asked in world.network.requests if APP_PASSWORD.encode() in asked.body]
 
 
