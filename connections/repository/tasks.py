@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Update, and_, bindparam, case, null, select, tuple_, update
+from sqlalchemy import Connection, Row, Update, and_, bindparam, case, null, select, update
 
 from connections.contract import FINAL_STATUSES, TaskStatus
 from connections.models import IN_BATCH, IN_FLIGHT, connect_tasks
@@ -241,11 +241,7 @@ def unclaim_tasks(connection: Connection, claims: Collection[tuple[str, int]]) -
     """
     change = (
         update(connect_tasks)
-        .where(
-            connect_tasks.c.id.in_([task_id for task_id, _ in claims]),  # the pair alone finds no index on SQLite
-            tuple_(connect_tasks.c.id, connect_tasks.c.fence).in_(claims),
-            IN_FLIGHT,
-        )
+        .where(connect_tasks.c.id == bindparam("task_id"), connect_tasks.c.fence == bindparam("claim"), IN_FLIGHT)
         .values(
             status=case((connect_tasks.c.outcome.is_(null()), TaskStatus.QUEUED), else_=TaskStatus.RETRYING),
             attempts=connect_tasks.c.attempts - 1,
@@ -254,7 +250,7 @@ def unclaim_tasks(connection: Connection, claims: Collection[tuple[str, int]]) -
             dispatch_at=from_now(),
         )
     )
-    connection.execute(change)
+    connection.execute(change, [{"task_id": task_id, "claim": fence} for task_id, fence in claims])
 
 
 def finish_task(
