@@ -117,6 +117,10 @@ class NoLoginLimits(LoginLimits):
         """Needs no Redis."""
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
     def count(self, task: ClaimedTask) -> Iterator[BeforeLogin]:
         yield lambda external_id, name: None
 

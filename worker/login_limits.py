@@ -8,6 +8,8 @@ Emptying Redis forgets the failures. That gives a guesser one window more and an
 durable counters would cost every connect another transaction.
 """
 
+import threading
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -78,6 +80,20 @@ class LoginLimits:
         self._has_failed_script = client.register_script(_HAS_FAILED)
         self._per_account = per_account
         self._per_workspace = per_workspace
+        self._mine = threading.local()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """For the rows of a message: what their logins take out again is taken out at the end of the block, in one
+        round trip. Until then a login that has succeeded counts as one under way.
+        """
+        withdrawn: list[tuple[str, str]] = []
+        self._mine.withdrawn = withdrawn
+        try:
+            yield
+        finally:
+            self._mine.withdrawn = None
+            self._withdraw(withdrawn)
 
     @contextmanager
     def count(self, task: ClaimedTask) -> Iterator[BeforeLogin]:
@@ -100,9 +116,9 @@ class LoginLimits:
             self._has_failed(entered, entry)
             raise
         except BaseException:
-            self._withdraw(entered, entry)
+            self._take_out(entered, entry)
             raise
-        self._withdraw(entered, entry)
+        self._take_out(entered, entry)
 
     def _limits(self, task: ClaimedTask, accounts: Sequence[str]) -> tuple[_Limit, ...]:
         """An account is counted under its id and its name, so that who guesses gains nothing by using both in turn."""
@@ -144,13 +160,25 @@ class LoginLimits:
         except redis.RedisError as error:
             log.warning("failed_login_not_counted", cause=type(error).__name__)
 
-    def _withdraw(self, limits: Collection[_Limit], entry: str) -> None:
-        if not limits:
+    def _take_out(self, limits: Collection[_Limit], entry: str) -> None:
+        out = [(limit.key, entry) for limit in limits]
+        withdrawn: list[tuple[str, str]] | None = getattr(self._mine, "withdrawn", None)
+        if withdrawn is None:
+            self._withdraw(out)
+        else:
+            withdrawn += out
+
+    def _withdraw(self, out: Sequence[tuple[str, str]]) -> None:
+        """Takes entries out of their logs, each a key and the entry."""
+        entries = defaultdict[str, list[str]](list)
+        for key, entry in out:
+            entries[key].append(entry)
+        if not entries:
             return
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
-                for limit in limits:
-                    pipeline.zrem(limit.key, entry)
+                for key, gone in entries.items():
+                    pipeline.zrem(key, *gone)
                 pipeline.execute()
         except redis.RedisError as error:
             log.warning("login_not_withdrawn", cause=type(error).__name__)

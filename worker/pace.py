@@ -45,16 +45,15 @@ def _set(value: bool) -> Iterator[None]:
 class Pace(Protocol):
     """Implementations are used by many threads at once. `host` is a URL's host, with the port it names, if any."""
 
-    def request(self, host: str, call: str, *, deadline: float) -> AbstractContextManager[Answered]:
-        """Around one HTTP request; begins when its turn has come. `call` is its HTTP method.
+    def request(
+        self, host: str, call: str, *, deadline: float, login_of: str | None = None
+    ) -> AbstractContextManager[Answered]:
+        """Around one HTTP request; begins when its turn has come. `call` is its HTTP method, `login_of` the account
+        that it logs in to, if it does.
 
         What it gives is called with the answer. Raises `OutOfBudget` when the turn comes too late for this attempt or
-        for `deadline`, a `time.monotonic()` instant.
+        for `deadline`, a `time.monotonic()` instant, and when the account has had too many logins lately.
         """
-        ...
-
-    def login(self, host: str, account: str) -> AbstractContextManager[None]:
-        """Around one login to `account` (its id) at `host`. Raises `OutOfBudget` when it has had too many lately."""
         ...
 
     def wants_look(self, host: str) -> bool:
@@ -65,11 +64,15 @@ class Pace(Protocol):
 class Unpaced:
     """A `Pace` for a process that is alone and in no danger of asking too much."""
 
-    def request(self, host: str, call: str, *, deadline: float) -> AbstractContextManager[Answered]:  # noqa: ARG002
+    def request(
+        self,
+        host: str,  # noqa: ARG002
+        call: str,  # noqa: ARG002
+        *,
+        deadline: float,  # noqa: ARG002
+        login_of: str | None = None,  # noqa: ARG002
+    ) -> AbstractContextManager[Answered]:
         return nullcontext(lambda status, headers: None)  # noqa: ARG005
-
-    def login(self, host: str, account: str) -> AbstractContextManager[None]:  # noqa: ARG002
-        return nullcontext()
 
     def wants_look(self, host: str) -> bool:  # noqa: ARG002
         return False

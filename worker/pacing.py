@@ -18,7 +18,7 @@ from connections.rate import Rate
 from worker.bulkhead import Bulkhead
 from worker.pace import Answered, bulk, is_bulk, promptly
 from worker.pacing_headers import is_hosts, read_bucket, read_stop
-from worker.pacing_scripts import LEARN, LOGIN, NO_LOGIN, ROOMS, TAKE
+from worker.pacing_scripts import LEARN, NO_LOGIN, NO_LOGIN_LEFT, NO_TURN, ROOMS, TAKE
 from worker.ttl_cache import TtlCache
 
 __all__ = ["Pacer", "Room", "bulk", "is_bulk", "promptly"]
@@ -39,6 +39,7 @@ _LOOK_EVERY = 100
 
 # Logins to one account from one address. Bluesky documents 30 and 300 a day; 100 a day have been seen.
 LOGIN_LIMITS = (Rate(30, 300), Rate(100, 86_400))
+_LOGIN_SIZES = [number for limit in LOGIN_LIMITS for number in (limit.count, limit.seconds * 1000)]
 
 # Hosts are named by strangers; the latest are remembered.
 _HOSTS = 4096
@@ -81,7 +82,6 @@ class Pacer:
         self._take_script = client.register_script(TAKE)
         self._learn_script = client.register_script(LEARN)
         self._rooms_script = client.register_script(ROOMS)
-        self._login_script = client.register_script(LOGIN)
         self._no_login_script = client.register_script(NO_LOGIN)
         kept_free = max(1.0, _KEPT_FREE * budget.count)
         self._window = float(budget.seconds)
@@ -102,38 +102,47 @@ class Pacer:
         self._lock = threading.Lock()
 
     @contextmanager
-    def request(self, host: str, call: str, *, deadline: float) -> Iterator[Answered]:
+    def request(self, host: str, call: str, *, deadline: float, login_of: str | None = None) -> Iterator[Answered]:
         """See `worker.pace.Pace`. Only a batch's request needs a place at the host, too."""
         if not is_bulk():
-            self.take(host, deadline=deadline)
+            self.take(host, deadline=deadline, login_of=login_of)
             with self._watched(host, call) as answered:
                 yield answered
             return
         self._bulkhead.check(host)
-        self.take(host, deadline=deadline)
-        with self._bulkhead.hold(host), self._watched(host, call) as answered:
+        self.take(host, deadline=deadline, login_of=login_of)
+        with self._placed(host, login_of), self._watched(host, call) as answered:
             yield answered
 
-    def take(self, host: str, *, deadline: float) -> None:
-        """Takes one request out of the host's budget and returns when it may begin, at most two seconds later.
+    def take(self, host: str, *, deadline: float, login_of: str | None = None) -> None:
+        """Takes one request out of the host's budget and returns when it may begin, at most two seconds later. With
+        `login_of` one login out of the account's budgets as well.
 
-        Raises `OutOfBudget`, and takes nothing, when that is longer or after `deadline`.
+        Raises `OutOfBudget`, and takes nothing, when that is longer or after `deadline`, or, without a host, when the
+        account has had too many logins.
         """
         patience = max(0.0, min(LONGEST_SLEEP_SECONDS, deadline - self._monotonic()))
         in_batch = is_bulk()
         ahead = 0.0 if in_batch else self._ahead
         numbers = (self._interval, self._window, self._lag, ahead, patience)
+        logins = [] if login_of is None else self._login_keys(host, login_of)
+        limits = [] if login_of is None else _LOGIN_SIZES
         try:
-            may_go, wait, look = self._take_script(
-                keys=[self._key(host)],
-                args=[*map(_microseconds, numbers), int(in_batch), _LOOK_EVERY],
+            verdict, wait, look = self._take_script(
+                keys=[self._key(host), *logins],
+                args=[*map(_microseconds, numbers), int(in_batch), _LOOK_EVERY, *limits],
             )
         except redis.RedisError as error:
             self._note(error)
             return
         self._note(None)
         seconds = int(wait) / 1e6
-        if not may_go:
+        if verdict == NO_LOGIN_LEFT:
+            raise OutOfBudget(
+                "This account has been logged in to too often from here, so its server was not asked.",
+                retry_after=seconds,
+            )
+        if verdict == NO_TURN:
             raise OutOfBudget(host=host, retry_after=seconds)
         if look:
             self._looks.put(host, True, self._window)
@@ -141,6 +150,7 @@ class Pacer:
             self._sleep(seconds)
             stopped = self._stopped.get(host)
             if stopped is not None:
+                self._give_back_login(host, login_of)
                 raise OutOfBudget(host=host, retry_after=max(0.0, stopped.until - self._monotonic()))
 
     def learn(self, host: str, call: str, status: int, headers: Mapping[str, str], seconds: float) -> None:
@@ -195,33 +205,21 @@ class Pacer:
             rooms[host] = Room(requests, 1 / interval, wait, seconds if seconds >= 0 else None)
         return rooms
 
-    @contextmanager
-    def login(self, host: str, account: str) -> Iterator[None]:
-        """See `worker.pace.Pace`. Counts a login whatever comes of it, unless the request was never made."""
-        self.take_login(host, account)
-        try:
-            yield
-        except OutOfBudget:
-            self._give_back_login(host, account)
-            raise
-
-    def take_login(self, host: str, account: str) -> None:
-        """Takes one login out of the account's budgets. Raises `OutOfBudget` without a host when one is used up."""
-        sizes = [number for limit in LOGIN_LIMITS for number in (limit.count, limit.seconds * 1000)]
-        try:
-            rest = self._login_script(keys=self._login_keys(host, account), args=sizes)
-        except redis.RedisError as error:
-            self._note(error)
-            return
-        if rest:
-            raise OutOfBudget(
-                "This account has been logged in to too often from here, so its server was not asked.",
-                retry_after=rest / 1000,
-            )
-
     def wants_look(self, host: str) -> bool:
         """See `worker.pace.Pace`: once in a hundred requests, where a host hides its own bucket behind others."""
         return self._looks.pop(host)
+
+    @contextmanager
+    def _placed(self, host: str, login_of: str | None) -> Iterator[None]:
+        """A place at the host. Without one the request is never made, and no login counts."""
+        has_place = False
+        try:
+            with self._bulkhead.hold(host):
+                has_place = True
+                yield
+        finally:
+            if not has_place:
+                self._give_back_login(host, login_of)
 
     @contextmanager
     def _watched(self, host: str, call: str) -> Iterator[Answered]:
@@ -237,9 +235,11 @@ class Pacer:
             else:
                 self._bulkhead.failed(host, seconds)
 
-    def _give_back_login(self, host: str, account: str) -> None:
+    def _give_back_login(self, host: str, login_of: str | None) -> None:
+        if login_of is None:
+            return
         try:
-            self._no_login_script(keys=self._login_keys(host, account))
+            self._no_login_script(keys=self._login_keys(host, login_of))
         except redis.RedisError as error:
             self._note(error)
 

@@ -38,18 +38,31 @@ local function interval_now(factor, factored_at, cap, cap_until)
 end
 """
 
-# KEYS: the host. ARGV: nominal interval, window, how far behind the line may lag, how far ahead of it the caller may
-# go at once, how long it would wait, whether it is a batch's, after how many requests to look.
-# Gives whether it may go, in how long or when to come back, and whether it is time for a look.
+# What a request is told.
+NO_LOGIN_LEFT, NO_TURN, MAY_GO = -1, 0, 1
+
+# KEYS: the host, and for a login the account's windows. ARGV: nominal interval, window, how far behind the line may
+# lag, how far ahead of it the caller may go at once, how long it would wait, whether it is a batch's, after how many
+# requests to look, and the count and milliseconds of each of the account's windows. Those are fixed and begin with the
+# first login, as the PDS's own.
+# Gives one of the above, in how long it may go or when to come back, and whether it is time for a look.
 TAKE = (
     _SHARED
     + """
+for i = 2, #KEYS do
+  if tonumber(redis.call('GET', KEYS[i]) or 0) >= tonumber(ARGV[2 * i + 4]) then
+    return {-1, whole(1000 * redis.call('PTTL', KEYS[i])), 0}
+  end
+end
 local f = redis.call('HMGET', KEYS[1],
   'line', 'count', 'stop', 'factor', 'factored_at', 'cap', 'cap_until', 'seen', 'speaks')
 local line = math.max(believed(f[1]) or now, now - tonumber(ARGV[3]))
 local count = tonumber(f[2]) or 0
 local wait = math.max(0, line - now - tonumber(ARGV[4]), (believed(f[3]) or 0) - now)
 if wait > tonumber(ARGV[5]) then return {0, whole(wait), 0} end
+for i = 2, #KEYS do
+  if redis.call('INCR', KEYS[i]) == 1 then redis.call('PEXPIRE', KEYS[i], ARGV[2 * i + 5]) end
+end
 count = count + 1
 redis.call('HSET', KEYS[1], 'count', count,
   'line', whole(line + interval_now(f[4], f[5], f[6], f[7])))
@@ -126,18 +139,6 @@ end
 return rooms
 """
 )
-
-# KEYS: the account's windows. ARGV: the count and window of each. Fixed windows that begin with the first login, as
-# the PDS's own. Gives 0, or the rest of the one that is used up.
-LOGIN = """
-for i, key in ipairs(KEYS) do
-  if tonumber(redis.call('GET', key) or 0) >= tonumber(ARGV[2 * i - 1]) then return redis.call('PTTL', key) end
-end
-for i, key in ipairs(KEYS) do
-  if redis.call('INCR', key) == 1 then redis.call('PEXPIRE', key, ARGV[2 * i]) end
-end
-return 0
-"""
 
 # KEYS: the account's windows.
 NO_LOGIN = """

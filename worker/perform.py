@@ -95,7 +95,11 @@ class Performer:
         `ServiceUnavailable` as `perform` does.
         """
         claimed = time.monotonic()
-        with self._settlement.claimed_rows(task_ids, begun_in=_ROWS_SECONDS) as tasks, bulk():
+        with (
+            self._settlement.claimed_rows(task_ids, begun_in=_ROWS_SECONDS) as tasks,
+            bulk(),
+            self._login_limits.together(),
+        ):
             rows = self._opened(tasks)
             together = Together(self._keep_all)
             try:

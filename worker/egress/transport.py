@@ -1,4 +1,4 @@
-"""An httpx transport that reaches only what it may, for one thread.
+"""Connections that reach only what they may, for one thread.
 
 One per thread, because a pool shared by threads costs several times the CPU: it looks at every connection under a
 lock for every request.
@@ -6,9 +6,9 @@ lock for every request.
 
 import ssl
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
+from typing import NamedTuple, cast
 
 import httpcore
 import httpx
@@ -33,11 +33,16 @@ FAILURES: dict[type[Exception], type[EgressError]] = {
 }
 
 
-class GuardedTransport(httpx.BaseTransport):
-    """Sends requests whose extensions carry `deadline` (a `time.monotonic()` instant) and `policy`.
+class Answer(NamedTuple):
+    """An answer whose body is still to be read."""
 
-    Raises `EgressError` and nothing else for what happens outside.
-    """
+    status: int
+    headers: Iterable[tuple[bytes, bytes]]
+    body: Iterable[bytes]
+
+
+class GuardedTransport:
+    """Sends requests and raises `EgressError`, and nothing else, for what happens outside."""
 
     def __init__(
         self,
@@ -61,42 +66,40 @@ class GuardedTransport(httpx.BaseTransport):
         # Its thread may end without a word; the connections end with it.
         weakref.finalize(self, _close, tuple(self._pools.values()))
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        policy: Policy = request.extensions["policy"]
-        pool = self._pools[self._destinations.is_exempt(request.url, policy)]
-        self._budget.start(deadline=request.extensions["deadline"], max_bytes=policy.max_body + FRAMING_BYTES)
-        with _own_errors():
-            answer = pool.handle_request(
-                httpcore.Request(
-                    request.method,
-                    httpcore.URL(
-                        scheme=request.url.raw_scheme,
-                        host=request.url.raw_host,
-                        port=request.url.port,
-                        target=request.url.raw_path,
-                    ),
-                    headers=request.headers.raw,
-                    content=cast(Iterable[bytes], request.stream),
-                )
-            )
-        return httpx.Response(
-            answer.status, headers=answer.headers, stream=_AnswerStream(answer), extensions=answer.extensions
+    @contextmanager
+    def send(
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        deadline: float,
+        policy: Policy,
+    ) -> Iterator[Answer]:
+        """Gives the answer as it arrives; `deadline`, a `time.monotonic()` instant, is for all of it."""
+        pool = self._pools[self._destinations.is_exempt(url, policy)]
+        self._budget.start(deadline=deadline, max_bytes=policy.max_body + FRAMING_BYTES)
+        request = httpcore.Request(
+            method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()],
+            content=body,
         )
+        with _own_errors():
+            answer = pool.handle_request(request)
+        try:
+            yield Answer(answer.status, answer.headers, _body(answer))
+        finally:
+            answer.close()
 
     def close(self) -> None:
         _close(tuple(self._pools.values()))
 
 
-class _AnswerStream(httpx.SyncByteStream):
-    def __init__(self, answer: httpcore.Response) -> None:
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        with _own_errors():
-            yield from self._answer.iter_stream()
-
-    def close(self) -> None:
-        self._answer.close()
+def _body(answer: httpcore.Response) -> Iterator[bytes]:
+    with _own_errors():
+        yield from cast(Iterable[bytes], answer.stream)
 
 
 def _close(pools: tuple[httpcore.ConnectionPool, ...]) -> None:

@@ -226,3 +226,17 @@ def test_an_account_is_one_under_its_id_and_its_name(client: redis.Redis) -> Non
     for external_id in (None, ALICE):
         with pytest.raises(errors.RateLimited), some.count(task()) as enter:
             enter(external_id, "alice.bsky.social")
+
+
+def test_logins_of_rows_are_taken_out_together_and_failures_stay(client: redis.Redis) -> None:
+    some = limits(client, per_account="1/900")
+    with some.together():
+        for number in range(3):
+            log_in(some, f"did:plc:{number}")
+        fail(some)
+        assert client.zcard("connector:failed-logins:workspace:ws_1") == 4
+    assert client.zcard("connector:failed-logins:workspace:ws_1") == 1
+    log_in(some, "did:plc:0")
+    assert client.zcard("connector:failed-logins:workspace:ws_1") == 1
+    with pytest.raises(errors.RateLimited):
+        log_in(some)

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 import redis
@@ -48,9 +49,9 @@ def upstream(timeline: Timeline) -> Upstream:
     return Upstream(timeline)
 
 
-def real_pacer(client: redis.Redis, *, bulkhead: Bulkhead | None = None) -> Pacer:
+def real_pacer(client: redis.Redis, *, budget: Rate = BUDGET, bulkhead: Bulkhead | None = None) -> Pacer:
     return Pacer(
-        client, budget=BUDGET, interactive_share=0.2, egress_address="test", bulkhead=bulkhead, sleep=lambda _: None
+        client, budget=budget, interactive_share=0.2, egress_address="test", bulkhead=bulkhead, sleep=lambda _: None
     )
 
 
@@ -355,8 +356,7 @@ def test_what_is_kept_is_forgotten_when_nobody_asks(clients: list[redis.Redis]) 
     pacer = real_pacer(clients[0])
     with bulk(), pacer.request(HOST, "GET", deadline=time.monotonic() + 5) as answered:
         answered(200, {})
-    with pacer.login(HOST, ALICE):
-        pass
+    pacer.take(HOST, deadline=time.monotonic() + 5, login_of=ALICE)
     keys = clients[0].keys()
     assert len(keys) == 3
     assert all(0 < clients[0].ttl(key) <= 86_400 for key in keys)
@@ -400,38 +400,74 @@ class TestRequests:
 
 
 class TestLogins:
+    @staticmethod
+    def log_in(pacer: Pacer, account: str = ALICE) -> None:
+        pacer.take(HOST, deadline=time.monotonic() + 5, login_of=account)
+
     def test_to_one_account_are_few(self, clients: list[redis.Redis]) -> None:
         pacers = [real_pacer(client) for client in clients]
         few = LOGIN_LIMITS[0]
         for number in range(few.count):
-            pacers[number % 2].take_login(HOST, ALICE)
-        with pytest.raises(OutOfBudget) as caught:
-            pacers[0].take_login(HOST, ALICE)
+            self.log_in(pacers[number % 2])
+        with pytest.raises(OutOfBudget, match="too often") as caught:
+            self.log_in(pacers[0])
         assert caught.value.host == ""
         assert caught.value.retry_after == pytest.approx(few.seconds, abs=30)
         assert not caught.value.uses_attempt
-        pacers[0].take_login(HOST, "did:plc:bob")
+        self.log_in(pacers[0], "did:plc:bob")
+        pacers[0].take(HOST, deadline=time.monotonic() + 5)
 
     def test_are_counted_for_the_day(self, clients: list[redis.Redis]) -> None:
         pacer = real_pacer(clients[0])
         many = LOGIN_LIMITS[1]
         for _ in range(many.count):
-            pacer.take_login(HOST, ALICE)
+            self.log_in(pacer)
             clients[0].delete(*[key for key in clients[0].scan_iter() if key.endswith(b":300")])
         with pytest.raises(OutOfBudget) as caught:
-            pacer.take_login(HOST, ALICE)
+            self.log_in(pacer)
         assert caught.value.retry_after == pytest.approx(many.seconds, abs=30)
 
-    def test_that_are_refused_count_and_those_never_made_do_not(self, clients: list[redis.Redis]) -> None:
-        pacer = real_pacer(clients[0])
+    def test_that_find_no_turn_do_not_count(self, clients: list[redis.Redis]) -> None:
+        pacer = real_pacer(clients[0], budget=Rate(1, 86_400))
+        with bulk():
+            self.log_in(pacer, "did:plc:bob")
+            for _ in range(40):
+                with pytest.raises(OutOfBudget, match="rate limit"):
+                    self.log_in(pacer)
+        self.log_in(real_pacer(clients[0]))
+
+    def test_that_find_no_place_at_the_host_do_not_count(self, clients: list[redis.Redis]) -> None:
+        full = _FullWhenItMatters()
+        pacer = real_pacer(clients[0], bulkhead=full)
+        deadline = time.monotonic() + 5
         for _ in range(40):
-            with pytest.raises(OutOfBudget), pacer.login(HOST, ALICE):
-                raise OutOfBudget(host=HOST)
+            with pytest.raises(OutOfBudget), bulk(), pacer.request(HOST, "POST", deadline=deadline, login_of=ALICE):
+                pass
+        self.log_in(pacer)
+
+    def test_that_are_refused_count(self, clients: list[redis.Redis]) -> None:
+        pacer = real_pacer(clients[0])
+        deadline = time.monotonic() + 5
         for _ in range(30):
-            with pytest.raises(ZeroDivisionError), pacer.login(HOST, ALICE):
+            with (
+                pytest.raises(ZeroDivisionError),
+                pacer.request(HOST, "POST", deadline=deadline, login_of=ALICE),
+            ):
                 raise ZeroDivisionError
-        with pytest.raises(OutOfBudget, match="too often"), pacer.login(HOST, ALICE):
-            pass
+        with pytest.raises(OutOfBudget, match="too often"):
+            self.log_in(pacer)
+
+
+class _FullWhenItMatters(Bulkhead):
+    """Somebody takes the last place between the first look at it and the turn."""
+
+    def check(self, host: str) -> None:
+        """There is one."""
+
+    @contextmanager
+    def hold(self, host: str) -> Iterator[None]:
+        raise OutOfBudget(host=host)
+        yield
 
 
 def test_without_redis_nobody_waits(capsys: pytest.CaptureFixture[str]) -> None:
@@ -439,10 +475,8 @@ def test_without_redis_nobody_waits(capsys: pytest.CaptureFixture[str]) -> None:
     pacer = real_pacer(client)
     with bulk():
         for _ in range(3):
-            with (
-                pacer.login(HOST, ALICE),
-                pacer.request(HOST, "POST", deadline=time.monotonic() + 5) as answered,
-            ):
+            deadline = time.monotonic() + 5
+            with pacer.request(HOST, "POST", deadline=deadline, login_of=ALICE) as answered:
                 answered(200, bucket(1000, 0, 100))
     assert pacer.rooms([HOST], within=10)[HOST].requests == pytest.approx(98, rel=0.001)
     assert capsys.readouterr().out.count("requests_not_paced") == 1

@@ -134,8 +134,9 @@ class Sessions:
     def _log_in(self, server: Server, identifier: str, password: AppPassword, deadline: float) -> Response:
         body = {"identifier": identifier, "password": password.secret}
         reserve = min(CLEAN_UP_SECONDS, CLEAN_UP_SHARE * (deadline - time.monotonic()))
-        with self._pace.login(server.host, identifier):
-            return xrpc.procedure(self._egress, server, CREATE_SESSION, body=body, deadline=deadline - reserve)
+        return xrpc.procedure(
+            self._egress, server, CREATE_SESSION, body=body, deadline=deadline - reserve, login_of=identifier
+        )
 
     def _look(self, server: Server, deadline: float) -> None:
         """The answer to a login shows the tightest bucket, the account's: how the host's fares, another call tells."""

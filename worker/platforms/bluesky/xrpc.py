@@ -42,12 +42,15 @@ def procedure(
     body: Mapping[str, object] | None = None,
     token: str | None = None,
     deadline: float,
+    login_of: str | None = None,
 ) -> Response:
-    """`POST /xrpc/<method>`."""
+    """`POST /xrpc/<method>`. `login_of` is the account that it logs in to, if it does."""
     headers = {"authorization": f"Bearer {token}"} if token else None
     url = f"{server.origin}/xrpc/{method}"
     try:
-        return egress.request("POST", url, json=body, headers=headers, deadline=deadline, policy=server.policy)
+        return egress.request(
+            "POST", url, json=body, headers=headers, deadline=deadline, policy=server.policy, login_of=login_of
+        )
     except EgressError as exc:
         raise from_egress(exc, is_strangers_host=not server.policy.is_operators) from exc
 

@@ -167,18 +167,15 @@ class FakePace:
     logins: list[tuple[str, str]] = field(default_factory=list)
 
     @contextmanager
-    def request(self, host: str, call: str, *, deadline: float) -> Iterator[Answered]:
+    def request(self, host: str, call: str, *, deadline: float, login_of: str | None = None) -> Iterator[Answered]:
+        if login_of in self.used_up:
+            raise OutOfBudget(retry_after=1)
         if host in self.used_up:
             raise OutOfBudget(host=host, retry_after=1)
         self.requests.append((host, call, is_bulk()))
+        if login_of is not None:
+            self.logins.append((host, login_of))
         yield lambda status, headers: self.answers.append((host, status))
-
-    @contextmanager
-    def login(self, host: str, account: str) -> Iterator[None]:
-        if account in self.used_up:
-            raise OutOfBudget(retry_after=1)
-        self.logins.append((host, account))
-        yield
 
     def wants_look(self, host: str) -> bool:
         return host in self.looks
