@@ -40,9 +40,7 @@ class HttpServer:
     async def start(self, port: int = 0) -> None:
         """Listen on `port`, or on a free one when it is 0. Raises OSError when the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self), LOOPBACK, port, backlog=4096, ssl=self._tls
-        )
+        self._server = await loop.create_server(lambda: Connection(self), LOOPBACK, port, backlog=4096, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
