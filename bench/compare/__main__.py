@@ -28,7 +28,7 @@ def main() -> None:
     options = parsed()
     for tls in options.tls:
         title = f"One login of {1000 * LOGIN_SECONDS:.0f} ms, {'' if tls else 'no '}TLS; "
-        title += f"{options.rounds} rounds of {options.jobs} connects"
+        title += f"{options.jobs} connects, medians of rounds: {options.rounds}"
         summaries = compare(options, tls=tls)
         show(title, summaries)
         if options.keep_in:

@@ -1,6 +1,7 @@
 """Every contender. The first is the floor, whose times are what the others' are compared with."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from bench.compare import prepare
@@ -28,69 +29,67 @@ def _floor() -> Contender:
 
 
 def _inline() -> Iterator[Contender]:
-    module = f"{_MODULES}.inline"
-    for clients in Clients:
-        yield Contender(
-            f"inline FastAPI, {_of(clients)}",
-            module=module,
-            family="no queue",
-            promises=_NOTHING,
-            jobs={API: [module]},
-            clients=clients,
-        )
+    module, writing = f"{_MODULES}.inline", f"{_MODULES}.inline_writes"
+    yield from _twice(
+        Contender("inline FastAPI", module=module, family="no queue", promises=_NOTHING, jobs={API: [module]})
+    )
     for database, on_postgres in _DATABASES.items():
         yield Contender(
             f"inline + writes + encrypts, {database}",
-            module=f"{_MODULES}.inline_writes",
+            module=writing,
             family="no queue",
             promises=Promises(durable="yes", again="no", keeps="row, encrypted"),
-            jobs={API: [f"{_MODULES}.inline_writes"]},
+            jobs={API: [writing]},
             prepare=partial(prepare.connector, on_postgres=on_postgres),
         )
 
 
 def _libraries() -> Iterator[Contender]:
-    """Each once with the one client that its examples have, and once with a client for each job in flight."""
+    library = partial(Contender, family="library", at_once=True)
     redis = partial(Promises, durable=_AS_REDIS, keeps="Redis, in clear")
     arq, saq, huey = (f"{_MODULES}.{name}" for name in ("arq", "saq", "huey"))
     dramatiq, procrastinate, celery = (f"{_MODULES}.{name}" for name in ("dramatiq", "procrastinate", "celery"))
-    worker = ["celery", "--app", celery, "worker", "--concurrency"]
-    for clients in Clients:
-        library = partial(Contender, family="library", clients=clients, at_once=True)
-        of = _of(clients)
-        yield library(f"arq, {of}", module=arq, promises=redis(again="yes"), jobs={"worker": [arq]})
-        yield library(f"saq, {of}", module=saq, promises=redis(again="no"), jobs={"worker": ["saq", f"{saq}.settings"]})
-        yield library(
-            f"procrastinate, {of}",
+    yield from _twice(library("arq", module=arq, promises=redis(again="yes"), jobs={"worker": [arq]}))
+    yield from _twice(
+        library("saq", module=saq, promises=redis(again="no"), jobs={"worker": ["saq", f"{saq}.settings"]})
+    )
+    yield from _twice(
+        library(
+            "procrastinate",
             module=procrastinate,
             promises=Promises(durable="yes", again="no", keeps="Redis, in clear"),
             jobs={"worker": ["procrastinate", "--app", f"{procrastinate}.app", "worker", "--concurrency", str(SLOTS)]},
             prepare=prepare.procrastinate,
         )
-        yield library(
-            f"huey, {of}",
+    )
+    yield from _twice(
+        library(
+            "huey",
             module=huey,
             promises=redis(again="no"),
             jobs={"worker": ["huey.bin.huey_consumer", f"{huey}.huey", "--workers", str(SLOTS), "--quiet"]},
         )
-        yield library(
-            f"dramatiq, {of}",
+    )
+    yield from _twice(
+        library(
+            "dramatiq",
             module=dramatiq,
             promises=redis(again="yes"),
             jobs={"worker": ["dramatiq", dramatiq, "--processes", "1", "--threads", str(SLOTS)]},
         )
-        yield library(
-            f"Celery threads, {of}",
-            module=celery,
-            promises=redis(again="no"),
-            jobs={"worker": [*worker, str(SLOTS), "--pool", "threads"]},
-        )
-    yield library(
-        f"Celery prefork -c {_PREFORK}",
-        module=celery,
-        promises=redis(again="no"),
-        jobs={"worker": [*worker, str(_PREFORK)]},
     )
+    in_celery = partial(library, module=celery, promises=redis(again="no"))
+    worker = ["celery", "--app", celery, "worker", "--concurrency"]
+    yield in_celery(f"Celery prefork -c {_PREFORK}", jobs={"worker": [*worker, str(_PREFORK)]})
+    yield from _twice(
+        in_celery(f"Celery threads -c {SLOTS}", jobs={"worker": [*worker, str(SLOTS), "--pool", "threads"]})
+    )
+
+
+def _twice(contender: Contender) -> Iterator[Contender]:
+    """With the one client that its examples have, and with a client for each job in flight."""
+    for clients, name in ((Clients.SHARED, "one client"), (Clients.PER_SLOT, "client per slot")):
+        yield replace(contender, name=f"{contender.name}, {name}", clients=clients)
 
 
 def _connector() -> Iterator[Contender]:
@@ -108,7 +107,3 @@ def _connector() -> Iterator[Contender]:
         bulk = partial(on, module=in_batches, in_turns=False, at_once=True)
         yield bulk(f"Connector bulk, {database}")
         yield bulk(f"Connector bulk by DID, {database}", identifier=Identifier.DID)
-
-
-def _of(clients: Clients) -> str:
-    return {Clients.SHARED: "one client", Clients.PER_SLOT: "client per slot"}[clients]

@@ -26,7 +26,7 @@ def draw(title: str, summaries: Sequence[Summary], target: float | None, path: P
     figure.suptitle(title, fontsize=11)
     _draw_cpu(cpu, summaries, target)
     _draw_latency(latency, summaries)
-    cpu.invert_yaxis()
+    cpu.set_ylim(len(summaries) - 0.4, -0.6)
     for axes in (cpu, latency):
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8, ncol=4, loc="upper center", bbox_to_anchor=(0.5, -0.07))
@@ -41,9 +41,11 @@ def _draw_cpu(axes: Any, summaries: Sequence[Summary], target: float | None) -> 
         widths = [one.cpu.get(part, 0.0) for one in summaries]
         bars = axes.barh(names, widths, left=left, height=0.6, label=part, color=color)
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    axes.bar_label(bars, [f"{total:.2f}" for total in left], padding=3, fontsize=8)
+    labels = axes.bar_label(bars, [f"{total:.2f}" for total in left], padding=3, fontsize=8, zorder=3)
+    for label in labels:
+        label.set_bbox({"color": "white", "pad": 0.5})  # the target's line may run through it
     if target is not None:
-        axes.axvline(target, color="#cf222e", linewidth=1, linestyle="--", label=f"target: {target:.2f} ms")
+        axes.axvline(target, color="#cf222e", linewidth=1, linestyle="--", label=f"target, {target:.2f} ms")
     axes.set(title="CPU of the processes that do the job, ms a connect", xlim=(0, 1.1 * max(left)))
     axes.tick_params(axis="y", labelsize=8)
 
