@@ -51,7 +51,7 @@ def _libraries() -> Iterator[Contender]:
     dramatiq, procrastinate, celery = (f"{_MODULES}.{name}" for name in ("dramatiq", "procrastinate", "celery"))
     yield from _twice(library("arq", module=arq, promises=redis(again="yes"), jobs={"worker": [arq]}))
     yield from _twice(
-        library("saq", module=saq, promises=redis(again="no"), jobs={"worker": ["saq", f"{saq}.settings"]})
+        library("saq", module=saq, promises=redis(again="yes"), jobs={"worker": ["saq", f"{saq}.settings"]})
     )
     yield from _twice(
         library(

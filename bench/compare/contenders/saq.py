@@ -1,4 +1,7 @@
-"""saq: one event loop, Redis, results announced and kept for ten minutes."""
+"""saq: one event loop, Redis, results announced and kept for ten minutes.
+
+Retries are asked for: without them a job fails whose worker was killed, or that a worker finds half taken as it starts.
+"""
 
 import os
 from typing import Any
@@ -8,6 +11,8 @@ from saq import Queue
 
 from bench.compare.caller import WAIT_SECONDS, AsyncCaller
 from bench.compare.job import SLOTS, AsyncBluesky, Job, Kept, Login
+
+RETRIES = 3
 
 queue = Queue.from_url(os.environ["BENCH_REDIS"])
 
@@ -29,7 +34,7 @@ class SaqCaller(AsyncCaller[SaqJob]):
         await queue.connect()
 
     async def send(self, login: Login) -> SaqJob:
-        return await queue.enqueue("connect", identifier=login.identifier, password=login.password)
+        return await queue.enqueue("connect", retries=RETRIES, identifier=login.identifier, password=login.password)
 
     async def wait(self, ticket: SaqJob) -> None:
         await ticket.refresh(WAIT_SECONDS)
