@@ -1,2 +1,4 @@
-"""Benchmarks: `make bench` runs `bench.compare`, and the others are modules like it, `python -m bench.connect`. They print
-a table and draw a plot. The machine is shared: compare within a run."""
+"""Benchmarks: `make bench` runs `bench.compare`, and the others are modules beside it, `python -m bench.connect`.
+
+They print a table and draw a plot. The machine is shared: compare within a run.
+"""
