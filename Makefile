@@ -21,7 +21,7 @@ help:
 	@echo "make test     run all tests"
 	@echo "make check    lint, types, imports and tests"
 	@echo "make fuzz     fuzz the API for longer (FUZZ_TIMES=20 as many cases, FUZZ_SEED=1 others)"
-	@echo "make bench    measure a connect beside its upstream"
+	@echo "make bench    what a connect costs here and elsewhere (ARGS=--quick for a short look)"
 	@echo "make soak     ten minutes of random faults (ARGS=\"--minutes 60\" for an hour)"
 	@echo "make lock     write the lock files from pyproject.toml (ARGS=--upgrade for newer versions)"
 	@echo "make clean    remove caches and virtual environments; var/ stays"
@@ -63,8 +63,8 @@ fuzz: $(VENV)/.dev
 	FUZZ_TIMES=$(FUZZ_TIMES) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest tests/fuzz --timeout 0 -s $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.dev
-	$(BIN)/python -m bench.connect $(ARGS)
+bench: $(VENV)/.bench
+	$(BIN)/python -m bench.compare $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.dev
@@ -77,6 +77,8 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 lock: $(VENV)/.dev
 	$(COMPILE) --group checkout --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group peers --constraint requirements.lock --constraint requirements-dev.lock \
+		--output-file requirements-bench.lock
 
 .PHONY: clean
 clean:
@@ -89,6 +91,10 @@ $(VENV)/.runtime: requirements.lock pyproject.toml
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml
 	@$(call install,requirements-dev.lock)
+
+# With the libraries that are measured beside us, which nothing else needs.
+$(VENV)/.bench: requirements-bench.lock pyproject.toml
+	@$(call install,requirements-bench.lock)
 
 define install
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=python3.13 make")'

@@ -38,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
     add("--control-port", type=int, default=0, metavar="PORT")
     add("--entryway-port", type=int, metavar="PORT", help="add a host that knows the accounts of every PDS")
     add("--hostname", default="localhost", help="name in the URLs")
+    add("--hosted-domain", metavar="DOMAIN", help="a further name of the entryway, in the DNS of the sandbox")
+    add("--tls-directory", type=Path, metavar="PATH", help="speak https, with a throwaway CA whose ca.pem is put there")
     add("--account", type=_account, action="append", metavar="HANDLE:APP_PASSWORD", help="default: alice.test")
     add("--crowd", type=int, default=0, metavar="NUMBER", help="that many accounts more: user0.test, user1.test, …")
     add("--delay-ms", type=float, default=0.0, help="time a login takes; a real PDS takes 350")
@@ -63,6 +65,8 @@ def settings(arguments: argparse.Namespace) -> NetworkSettings:
         dns_port=arguments.dns_port,
         entryway_port=arguments.entryway_port,
         hostname=arguments.hostname,
+        hosted_domain=arguments.hosted_domain,
+        tls_directory=arguments.tls_directory,
         login_delay=arguments.delay_ms / 1000,
         did_doc=arguments.did_doc,
         limits=arguments.limits,

@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle, islice
+from pathlib import Path
+from ssl import SSLContext
 from typing import Protocol
 
 from sandbox.accounts import Account, Accounts, plc_did
@@ -18,6 +20,7 @@ from sandbox.orders import FaultBook, strike
 from sandbox.pds import Pds
 from sandbox.plc import Directory, did_document
 from sandbox.server import LOOPBACK, HttpServer
+from sandbox.tls import server_context
 from sandbox.tokens import Tokens
 
 PLC = "plc"
@@ -44,7 +47,9 @@ class NewAccount:
 class NetworkSettings:
     """How the network starts. Ports of 0 mean free ones; `hostname` stands in the URLs, as the real dev-env's do.
 
-    `crowd` is the number of accounts besides those of `accounts`, see `crowd`.
+    `crowd` is the number of accounts besides those of `accounts`, see `crowd`. With `tls_directory` the directory and
+    all hosts speak https, with a certificate for `hostname` and `hosted_domain`; see `sandbox.tls`. `hosted_domain`
+    is a further name of the entryway in the DNS, as if it were the hosted service's.
     """
 
     pds_ports: tuple[int, ...] = (0,)
@@ -52,6 +57,8 @@ class NetworkSettings:
     dns_port: int = 0
     entryway_port: int | None = None
     hostname: str = "localhost"
+    hosted_domain: str | None = None
+    tls_directory: Path | None = None
     login_delay: float = 0.0
     did_doc: bool = False
     limits: bool = False
@@ -94,6 +101,7 @@ class Network:
         self.plc_url = ""
         self._dns = DnsServer(self.zone)
         self._servers: list[HttpServer] = []
+        self._tls: SSLContext | None = None
 
     @property
     def dns_address(self) -> str:
@@ -103,6 +111,9 @@ class Network:
     async def start(self) -> None:
         """Listen everywhere, then create the accounts. Raises OSError when a port is taken."""
         settings = self.settings
+        if settings.tls_directory is not None:
+            names = filter(None, (settings.hostname, settings.hosted_domain))
+            self._tls = server_context(settings.tls_directory, names)
         self.plc_url = await self._serve(PLC, self.directory, settings.plc_port)
         for number, port in enumerate(settings.pds_ports, start=1):
             await self._start_host("pds" if number == 1 else f"pds{number}", port)
@@ -110,6 +121,7 @@ class Network:
             await self._start_host(ENTRYWAY, settings.entryway_port, entryway=True)
         await self._dns.start(settings.dns_port)
         self._share_tokens()
+        self._name_hosted_service()
         self._create_first_accounts()
 
     async def close(self) -> None:
@@ -130,6 +142,7 @@ class Network:
             host.limits = self._new_limits()
             host.settings = self._host_settings()
         self._share_tokens()
+        self._name_hosted_service()
         self._create_first_accounts()
 
     def create(self, new: NewAccount) -> Account:
@@ -160,6 +173,10 @@ class Network:
             for host in self.hosts.values():
                 host.tokens = entryway.tokens
 
+    def _name_hosted_service(self) -> None:
+        if self.settings.hosted_domain is not None:
+            self.zone.put(self.settings.hosted_domain, {"A": [LOOPBACK]})
+
     def _create_first_accounts(self) -> None:
         for new in self.settings.accounts:
             self.create(new)
@@ -180,10 +197,10 @@ class Network:
         self.hosts[name] = host
 
     async def _serve(self, name: str, app: App, port: int) -> str:
-        server = HttpServer(self._observed(name, app))
+        server = HttpServer(self._observed(name, app), self._tls)
         await server.start(port)
         self._servers.append(server)
-        return f"http://{self.settings.hostname}:{server.port}"
+        return f"{'https' if self._tls else 'http'}://{self.settings.hostname}:{server.port}"
 
     def _new_limits(self) -> Limits:
         settings = self.settings

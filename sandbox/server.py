@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from http import HTTPStatus
+from ssl import SSLContext
 from typing import cast
 
 import h11
@@ -24,13 +25,14 @@ _COMMON: HeaderList = [(b"X-Powered-By", b"Express"), (b"Access-Control-Allow-Or
 
 
 class HttpServer:
-    """Serves one handler on a loopback port.
+    """Serves one handler on a loopback port, over TLS when given a context.
 
     After `start` the attribute `port` holds the actual port; `close` ends the listener and every open connection.
     """
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, tls: SSLContext | None = None) -> None:
         self.handler = handler
+        self._tls = tls
         self.port = 0
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
@@ -38,7 +40,7 @@ class HttpServer:
     async def start(self, port: int = 0) -> None:
         """Listen on `port`, or on a free one when it is 0. Raises OSError when the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), LOOPBACK, port, backlog=4096)
+        self._server = await loop.create_server(lambda: Connection(self), LOOPBACK, port, backlog=4096, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
