@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-_HARMLESS = ("SCAN over", "SCAN CONSTANT ROW")
+# The last is what an empty IN () becomes.
+_HARMLESS = ("SCAN over", "SCAN CONSTANT ROW", "SCAN (subquery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ def explained(engine: Engine) -> Iterator[Plans]:
         seen.add(statement)
         lines = explain(cursor.connection, statement, parameters[0] if is_many else parameters)
         plans.text.extend([_on_one_line(statement), *(f"    {line}" for line in lines), ""])
-        plans.scans.extend(line.strip() for line in lines if _IS_SCAN[engine.dialect.name](line.strip()))
+        steps = (line.strip(" ->").partition(" (actual")[0] for line in lines)
+        plans.scans.extend(step for step in steps if _IS_SCAN[engine.dialect.name](step))
 
     event.listen(engine, "before_cursor_execute", listen)
     try:

@@ -37,18 +37,14 @@ def report(about: Mapping[str, Any], rows: Sequence[Row], plans: Mapping[str, Ma
 
 
 def _show(rows: Sequence[Row], plans: Mapping[str, Mapping[str, Plans]]) -> None:
-    table = Table(title="Milliseconds on empty and on full tables")
-    for title in ("database", "call", "p50 empty", "full", "ratio", "p99 empty", "full", "ratio", "scans"):
-        table.add_column(title, justify="left" if title in {"database", "call", "scans"} else "right")
-    for row in rows:
-        table.add_row(
-            row.database,
-            row.call,
-            *(f"{ms:.2f}" for ms in (row.empty_p50, row.full_p50, row.ratio)),
-            *(f"{ms:.2f}" for ms in (row.empty_p99, row.full_p99, row.full_p99 / row.empty_p99)),
-            "\n".join(plans[row.database][row.call].scans),
-        )
-    Console().print(table)
+    for database, of_database in plans.items():
+        table = Table(title=f"{database}: milliseconds on empty and on full tables")
+        for title in ("call", "p50 empty", "full", "ratio", "p99 empty", "full", "scans"):
+            table.add_column(title, justify="left" if title in {"call", "scans"} else "right")
+        for row in (row for row in rows if row.database == database):
+            numbers = (row.empty_p50, row.full_p50, row.ratio, row.empty_p99, row.full_p99)
+            table.add_row(row.call, *(f"{number:.2f}" for number in numbers), "\n".join(of_database[row.call].scans))
+        Console().print(table)
 
 
 def _explained(plans: Mapping[str, Mapping[str, Plans]]) -> str:

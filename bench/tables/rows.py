@@ -148,7 +148,7 @@ def _accounts(connection: Connection, size: Size, sql: _Sql) -> None:
 
 
 def _ended(connection: Connection, size: Size, sql: _Sql) -> None:
-    """Every second one in a batch of ten thousand rows."""
+    """Every second one in a batch of 200 rows."""
     when = sql.ago(f"30.0 * {_DAY} * ({size.ended} - n) / {size.ended or 1}")
     account = """'{"account": {"id": "sa_01jd2w8v70e3g5j7m9q1s3v5x7", "profile_id": "pr_01jd2w4k1c8e0g2j4m6p8r0t2v",
         "platform": "bluesky", "account_name": "alice.bsky.social", "status": "active", "connection_type": "byo",
@@ -161,17 +161,17 @@ def _ended(connection: Connection, size: Size, sql: _Sql) -> None:
         "fingerprint": "''",
         **dict.fromkeys(("available_at", "sweep_at", "expires_at", "created_at", "finished_at"), when),
         "outcome": account,
-        "batch_id": f"CASE n % 2 WHEN 1 THEN 'cb_0' || {sql.padded('n / 20000', 25)} END",
-        "batch_row": "CASE n % 2 WHEN 1 THEN n % 20000 / 2 END",
+        "batch_id": f"CASE n % 2 WHEN 1 THEN 'cb_0' || {sql.padded('n / 400', 25)} END",
+        "batch_row": "CASE n % 2 WHEN 1 THEN n % 400 / 2 END",
     }
     _insert(connection, "connect_tasks", values, size.ended)
     batches = {
         "id": f"'cb_0' || {sql.padded('n', 25)}",
         "workspace_id": f"'ws_' || {sql.padded('0', 20)}",
         **dict.fromkeys(("created_at", "accepted_at", "finished_at"), sql.ago(str(_DAY))),
-        **_batch(10_000),
+        **_batch(200),
     }
-    _insert(connection, "connect_batches", batches, size.ended // 20_000)
+    _insert(connection, "connect_batches", batches, size.ended // 400)
 
 
 def _queued(connection: Connection, size: Size, sql: _Sql) -> None:
