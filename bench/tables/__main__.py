@@ -63,7 +63,7 @@ def in_turns(benches: Mapping[str, Bench], rounds: int) -> Times:
     """Milliseconds by call and size. Who goes first changes with every round."""
     times: Times = defaultdict(lambda: defaultdict(list))
     for number in range(WARM_UP + rounds):
-        order = list(benches) if number % 2 else list(reversed(benches))
+        order = sorted(benches, reverse=bool(number % 2))
         for calls in zip(*(benches[size].round() for size in order), strict=True):
             for size, (name, call) in zip(order, calls, strict=True):
                 started = time.perf_counter()

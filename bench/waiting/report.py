@@ -20,13 +20,14 @@ _COLORS = {"sqlite": "#f0883e", "postgres": "#1f6feb"}
 
 
 def report(waited: Sequence[Waited], accepted: Sequence[Accepted]) -> None:
-    _show(waited, accepted)
+    _show_waited(waited)
+    _show_accepted(accepted)
     crowds = [{name: value for name, value in asdict(one).items() if name != "answer_ms"} for one in waited]
     keep("waiting", {"waiting": crowds, "accepting": [asdict(one) for one in accepted]})
     _draw(waited, accepted)
 
 
-def _show(waited: Sequence[Waited], accepted: Sequence[Accepted]) -> None:
+def _show_waited(waited: Sequence[Waited]) -> None:
     table = Table(title="Callers who wait at one API process")
     table.add_column("")
     for one in waited:
@@ -47,7 +48,11 @@ def _show(waited: Sequence[Waited], accepted: Sequence[Accepted]) -> None:
         ("CPU ms an answer", [f"{one.cpu_ms_per_answer:.2f}" for one in waited]),
     ):
         table.add_row(title, *cells)
-    taken = Table(title="Prefer: respond-async, one API process")
+    Console().print(table)
+
+
+def _show_accepted(accepted: Sequence[Accepted]) -> None:
+    table = Table(title="Prefer: respond-async, one API process")
     for title in (
         "database",
         "connections",
@@ -57,9 +62,9 @@ def _show(waited: Sequence[Waited], accepted: Sequence[Accepted]) -> None:
         "cores",
         "p50 · p99 ms",
     ):
-        taken.add_column(title, justify="left" if title == "database" else "right")
+        table.add_column(title, justify="left" if title == "database" else "right")
     for one in accepted:
-        taken.add_row(
+        table.add_row(
             one.database,
             str(one.connections),
             f"{one.requests_per_second:.0f}",
@@ -68,7 +73,7 @@ def _show(waited: Sequence[Waited], accepted: Sequence[Accepted]) -> None:
             f"{one.cores:.2f}",
             f"{one.p50_ms:.0f} · {one.p99_ms:.0f}",
         )
-    Console().print(table, taken)
+    Console().print(table)
 
 
 def _draw(waited: Sequence[Waited], accepted: Sequence[Accepted]) -> None:
