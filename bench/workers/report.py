@@ -43,15 +43,8 @@ def _show_workers(workers: Sequence[Worker]) -> None:
 
 def _show_scaled(scaled: Sequence[Scaled]) -> None:
     table = Table(title=f"Synchronous connects, login of {1000 * LOGIN_SECONDS:.0f} ms")
-    titles = (
-        "",
-        "workers × threads",
-        "connects/s",
-        f"of linear (≥ {OF_LINEAR:.0%})",
-        "of what threads allow",
-        "p50 ms",
-    )
-    for title in (*titles, "cores, all of ours", "cores, workers", "machine busy"):
+    titles = ("", "workers", "threads", "connects/s", f"of linear (≥ {OF_LINEAR:.0%})", "of what threads allow")
+    for title in (*titles, "p50 ms", "cores, all of ours", "cores, workers", "machine busy"):
         table.add_column(title, justify="right" if title else "left")
     for one in scaled:
         table.add_row(
