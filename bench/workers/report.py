@@ -42,9 +42,12 @@ def _show_workers(workers: Sequence[Worker]) -> None:
 
 
 def _show_scaled(scaled: Sequence[Scaled]) -> None:
-    table = Table(title=f"Synchronous connects, login of {1000 * LOGIN_SECONDS:.0f} ms")
-    titles = ("", "workers", "threads", "connects/s", f"of linear (≥ {OF_LINEAR:.0%})", "of what threads allow")
-    for title in (*titles, "p50 ms", "cores, all of ours", "cores, workers", "machine busy"):
+    table = Table(
+        title=f"Synchronous connects, login of {1000 * LOGIN_SECONDS:.0f} ms",
+        caption=f"wanted: {OF_LINEAR:.0%} of linear. The bound is what the threads could do if there were only the login. "
+        "The last columns are CPU: cores used by all our processes, by the workers, and by anybody.",
+    )
+    for title in ("", "workers", "threads", "connects/s", "of linear", "of bound", "p50 ms", "ours", "workers'", "all"):
         table.add_column(title, justify="right" if title else "left")
     for one in scaled:
         table.add_row(
@@ -57,7 +60,7 @@ def _show_scaled(scaled: Sequence[Scaled]) -> None:
             f"{one.p50_ms:.0f}",
             f"{one.cores:.2f}",
             f"{one.worker_cores:.2f}",
-            f"{one.machine:.0%}",
+            f"{one.machine:.2f}",
         )
     Console().print(table)
 

@@ -23,7 +23,7 @@ _WARM_UP_PER_THREAD = 3
 @dataclass(frozen=True, slots=True)
 class Scaled:
     """`of_linear` is the rate as a share of `workers` times that of one. CPU is in cores: all of ours, and of the
-    workers alone; `machine` is the share of all cores that was busy with anything."""
+    workers alone, and `machine` of whatever else ran on this machine, too."""
 
     database: str
     workers: int
@@ -55,7 +55,7 @@ def scale(database: str, *, threads: int, seconds: float) -> Iterator[Scaled]:
             ours, theirs = stack.cpu_seconds(), stack.cpu_seconds(*names)
             posted = callers.apply(keep_posting, (stack.port, requests, connections))
             ours, theirs = stack.cpu_seconds() - ours, stack.cpu_seconds(*names) - theirs
-            machine = psutil.cpu_percent() / 100
+            machine = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
             assert set(posted.statuses) == {201}, posted.statuses
             elapsed = posted.at[-1] - posted.at[0] + posted.took[0]
             rate = steady_rate(posted.at)
