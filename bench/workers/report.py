@@ -38,16 +38,18 @@ def _show_workers(workers: Sequence[Worker]) -> None:
         table.add_row(title, *(f"{one.rss_mb[place]:.0f}" for one in workers), f"≤ {RSS_MB}")
     table.add_row("connects/s", *(f"{one.connects_per_second:.0f}" for one in workers))
     table.add_row("CPU ms of the worker a connect", *(f"{one.cpu_ms_per_connect:.2f}" for one in workers))
+    table.add_row("answers other than 201", *(str(one.refused) for one in workers), "0")
     Console().print(table)
 
 
 def _show_scaled(scaled: Sequence[Scaled]) -> None:
     table = Table(
         title=f"Synchronous connects, login of {1000 * LOGIN_SECONDS:.0f} ms",
-        caption=f"wanted: {OF_LINEAR:.0%} of linear. The bound is what the threads could do if there were only the login. "
-        "The last columns are CPU: cores used by all our processes, by the workers, and by anybody.",
+        caption=f"wanted: {OF_LINEAR:.0%} of linear. The bound is what the threads could do if a login were all. "
+        "The last columns are CPU: cores used by all processes of ours, by the workers, and by anybody.",
     )
-    for title in ("", "workers", "threads", "connects/s", "of linear", "of bound", "p50 ms", "ours", "workers'", "all"):
+    titles = ("", "workers", "threads", "connects/s", "of linear", "of bound", "p50 ms", "not 201")
+    for title in (*titles, "ours", "theirs", "all"):
         table.add_column(title, justify="right" if title else "left")
     for one in scaled:
         table.add_row(
@@ -58,6 +60,7 @@ def _show_scaled(scaled: Sequence[Scaled]) -> None:
             f"{one.of_linear:.0%}",
             f"{one.of_threads:.0%}",
             f"{one.p50_ms:.0f}",
+            str(one.refused),
             f"{one.cores:.2f}",
             f"{one.worker_cores:.2f}",
             f"{one.machine:.2f}",
