@@ -73,7 +73,8 @@ def _draw(workers: Sequence[Worker], scaled: Sequence[Scaled]) -> None:
     for worker in workers:
         memory.plot(worker.connects, worker.rss_mb, marker="o", label=worker.database, color=_COLORS[worker.database])
     memory.axhline(RSS_MB, color="#c00000", linestyle=":", label="allowed")
-    memory.set(title=f"Memory of a worker with {THREADS} threads", xlabel="connects made", ylabel="MB", ylim=(0, None))
+    memory.set(title=f"Memory of a worker with {THREADS} threads", xlabel="connects made", ylabel="MB")
+    memory.set_ylim(0, 1.15 * max(RSS_MB, *(mb for one in workers for mb in one.rss_mb)))
     for database in dict.fromkeys(one.database for one in scaled):
         mine = [one for one in scaled if one.database == database]
         counts = [one.workers for one in mine]
