@@ -43,29 +43,28 @@ def _show_workers(workers: Sequence[Worker]) -> None:
 
 
 def _show_scaled(scaled: Sequence[Scaled]) -> None:
-    table = Table(
-        title=f"Synchronous connects, login of {1000 * LOGIN_SECONDS:.0f} ms",
-        caption=f"wanted: {OF_LINEAR:.0%} of linear. The bound is what the threads could do if a login were all. "
-        "The last columns are CPU: cores used by all processes of ours, by the workers, and by anybody.",
-    )
-    titles = ("", "workers", "threads", "connects/s", "of linear", "of bound", "p50 ms", "not 201")
-    for title in (*titles, "ours", "theirs", "all"):
-        table.add_column(title, justify="right" if title else "left")
-    for one in scaled:
-        table.add_row(
-            one.database,
-            str(one.workers),
-            str(one.workers * one.threads),
-            f"{one.connects_per_second:.1f}",
-            f"{one.of_linear:.0%}",
-            f"{one.of_threads:.0%}",
-            f"{one.p50_ms:.0f}",
-            str(one.refused),
-            f"{one.cores:.2f}",
-            f"{one.worker_cores:.2f}",
-            f"{one.machine:.2f}",
-        )
-    Console().print(table)
+    """`bound` is what the threads could do if a login were all. CPU is in cores: of all processes of ours, of the
+    workers among them, and of everything on the machine: no more can be had when that is all it has."""
+    for database in dict.fromkeys(one.database for one in scaled):
+        table = Table(title=f"{database}: synchronous connects, login of {1000 * LOGIN_SECONDS:.0f} ms; CPU in cores")
+        for title in ("workers", "threads", "a second", f"≥ {OF_LINEAR:.0%}", "of bound", "p50 ms", "not 201"):
+            table.add_column(title, justify="right")
+        for title in ("ours", "workers", "all"):
+            table.add_column(title, justify="right")
+        for one in (one for one in scaled if one.database == database):
+            table.add_row(
+                str(one.workers),
+                str(one.workers * one.threads),
+                f"{one.connects_per_second:.1f}",
+                f"{one.of_linear:.0%}",
+                f"{one.of_threads:.0%}",
+                f"{one.p50_ms:.0f}",
+                str(one.refused),
+                f"{one.cores:.2f}",
+                f"{one.worker_cores:.2f}",
+                f"{one.machine:.2f}",
+            )
+        Console().print(table)
 
 
 def _draw(workers: Sequence[Worker], scaled: Sequence[Scaled]) -> None:
