@@ -43,13 +43,14 @@ def _show_workers(workers: Sequence[Worker]) -> None:
 
 
 def _show_scaled(scaled: Sequence[Scaled]) -> None:
-    """`bound` is what the threads could do if a login were all. CPU is in cores: of all processes of ours, of the
-    workers among them, and of everything on the machine: no more can be had when that is all it has."""
+    """Of linear scaling, and of the bound: what the threads could do if a login were all. CPU is in cores: of all
+    processes of ours, of the workers among them, and of everything on the machine, which has no more than all its own.
+    """
     for database in dict.fromkeys(one.database for one in scaled):
         table = Table(title=f"{database}: synchronous connects, login of {1000 * LOGIN_SECONDS:.0f} ms; CPU in cores")
-        for title in ("workers", "threads", "a second", f"≥ {OF_LINEAR:.0%}", "of bound", "p50 ms", "not 201"):
+        for title in ("procs", "threads", "rate", f"≥ {OF_LINEAR:.0%}", "bound", "p50 ms", "≠ 201"):
             table.add_column(title, justify="right")
-        for title in ("ours", "workers", "all"):
+        for title in ("ours", "procs", "all"):
             table.add_column(title, justify="right")
         for one in (one for one in scaled if one.database == database):
             table.add_row(
@@ -77,13 +78,13 @@ def _draw(workers: Sequence[Worker], scaled: Sequence[Scaled]) -> None:
     for database in dict.fromkeys(one.database for one in scaled):
         mine = [one for one in scaled if one.database == database]
         counts = [one.workers for one in mine]
-        color = _COLORS[database]
+        color, below = _COLORS[database], {"sqlite": -12, "postgres": -22}[database]
         rates.plot(counts, [one.connects_per_second for one in mine], marker="o", label=database, color=color)
         rates.plot(counts, [one.workers * mine[0].connects_per_second for one in mine], ":", color=color)
         for one in mine:
             place = (one.workers, one.connects_per_second)
             note = f"{one.cores:.1f} cores"
-            rates.annotate(note, place, xytext=(4, -12), textcoords="offset points", fontsize=7, color=color)
+            rates.annotate(note, place, xytext=(4, below), textcoords="offset points", fontsize=7, color=color)
     rates.set(
         title=f"Connects per second, login of {1000 * LOGIN_SECONDS:.0f} ms",
         xlabel="workers; dotted: linear",
