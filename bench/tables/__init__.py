@@ -1,0 +1,1 @@
+"""What a connect costs when the tables are full: `python -m bench.tables`."""
