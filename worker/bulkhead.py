@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Condition
+from threading import Condition, Lock
 
 from connections.errors import OutOfBudget
 from connections.settings import Settings
@@ -37,6 +37,7 @@ _HOSTS = 4096
 class _Host:
     seconds: float
     is_quick: bool
+    has_place: Condition
     held: int = 0
 
     @property
@@ -58,11 +59,11 @@ class Bulkhead:
         self._quick = frozenset(quick)
         self._wait = wait
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
-        self._changed = Condition()
+        self._lock = Lock()
 
     def check(self, host: str) -> None:
         """Raises `OutOfBudget` when a request would not be let in now."""
-        with self._changed:
+        with self._lock:
             self._refuse_if_full(host, self._host(host))
 
     @contextmanager
@@ -71,18 +72,18 @@ class Bulkhead:
 
         Raises `OutOfBudget` when there is none.
         """
-        with self._changed:
+        with self._lock:
             state = self._host(host)
             if state.is_quick:
-                self._changed.wait_for(lambda: not state.is_full, timeout=self._wait)
+                state.has_place.wait_for(lambda: not state.is_full, timeout=self._wait)
             self._refuse_if_full(host, state)
             state.held += 1
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 state.held -= 1
-                self._changed.notify_all()
+                state.has_place.notify()  # one place, one thread: all of them would wake for nothing
 
     def answered(self, host: str, seconds: float) -> None:
         """An answer took so long, whoever asked."""
@@ -93,15 +94,16 @@ class Bulkhead:
         self._learn(host, seconds, is_quick=False)
 
     def _learn(self, host: str, seconds: float, *, is_quick: bool) -> None:
-        with self._changed:
+        with self._lock:
             state = self._host(host)
+            if is_quick and not state.is_quick:
+                state.has_place.notify_all()
             state.seconds, state.is_quick = seconds, is_quick
-            self._changed.notify_all()
 
     def _host(self, host: str) -> _Host:
         state = self._hosts.get(host)
         if state is None:
-            state = self._hosts[host] = _Host(0.0, is_quick=host in self._quick)
+            state = self._hosts[host] = _Host(0.0, host in self._quick, Condition(self._lock))
             if len(self._hosts) > _HOSTS:
                 del self._hosts[next(name for name, other in self._hosts.items() if not other.held)]
         self._hosts.move_to_end(host)

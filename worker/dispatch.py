@@ -100,7 +100,7 @@ class Dispatcher:
         hosts = {one.lane for one in board.waiting} | {one.lane for one in sent}
         hosts.discard(UNKNOWN)
         rooms = self._rooms.rooms(hosts, within=LOOKAHEAD_SECONDS) if hosts else {}
-        chunks = plan(waiting, sent, rooms, chunks=self._turns.chunks(), turn=turn) if waiting else []
+        chunks = plan(waiting, sent, rooms, *self._turns.capacity(), turn=turn) if waiting else []
         self._note(board, rooms, chunks)
         if chunks:
             self._send_rows(self._dispatching.take([chunk.picks for chunk in chunks]))

@@ -66,9 +66,16 @@ class Chunk:
 
 
 def plan(
-    waiting: Sequence[Waiting], sent: Sequence[Sent], rooms: Mapping[str, Room], *, chunks: int, turn: int
+    waiting: Sequence[Waiting],
+    sent: Sequence[Sent],
+    rooms: Mapping[str, Room],
+    chunks: int,
+    at_a_host: int,
+    *,
+    turn: int,
 ) -> list[Chunk]:
-    """At most so many chunks that no more than `chunks` are on their way.
+    """At most so many chunks that no more than `chunks` are on their way, and `at_a_host` for a single host: more of
+    them would find no place there and come back.
 
     `waiting` has the rows to be preferred within a workspace first. `turn` is another number in every run: it decides
     who begins where all else is equal.
@@ -93,17 +100,20 @@ def plan(
     # One workspace at hundreds of hosts must not take the threads of another at a single one.
     lanes.sort(key=lambda lane: min(on_their_way[one.workspace_id] for one in waiting_in[lane.name]))
     under_way = chunks_under_way(sent, rooms)
+    for lane in lanes:
+        lane.places = math.inf if lane.name == UNKNOWN else at_a_host - under_way[lane.name]
     left, slow_left = chunks - under_way.total(), math.ceil(chunks * _SLOW_SHARE)
     slow_left -= sum(count for name, count in under_way.items() if name in rooms and is_slow(rooms[name]))
     planned: list[Chunk] = []
     while lanes and left > 0:
         for lane in lanes[:left]:
-            if lane.is_slow and slow_left <= 0:
+            if (lane.is_slow and slow_left <= 0) or lane.places <= 0:
                 lane.quota = 0
                 continue
             if picks := lane.next_chunk():
                 planned.append(Chunk(picks))
                 left -= 1
+                lane.places -= 1
                 slow_left -= lane.is_slow
         # Those that could not be reached in this round begin the next one, if there is anything left for one.
         lanes = [lane for lane in lanes if lane.has_more]
@@ -147,6 +157,7 @@ class _Lane:
     ) -> None:
         self.name = name
         self._size = chunk_size(room)
+        self.places = 0.0
         self.is_slow = room is not None and is_slow(room)
         self._due = {one.batch_id: one.due for one in waiting}
         self._batches: dict[str, list[str]] = {}

@@ -4,10 +4,12 @@ All of it may be lost at any moment. Two dispatchers at once only plan with the 
 """
 
 import secrets
+from typing import NamedTuple
 
 import redis
 
 from connections.messages import Queue
+from worker.bulkhead import AT_A_QUICK_HOST
 from worker.heartbeat import live_threads
 
 _LOCK_KEY = "connector:dispatching"
@@ -23,6 +25,13 @@ _ASK_MILLISECONDS = 100
 _UNREAD = 4
 
 _GIVE_UP = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class Capacity(NamedTuple):
+    """How many messages with rows of batches may be on their way, in all and for one host."""
+
+    chunks: int
+    at_a_host: int
 
 
 class Turns:
@@ -46,15 +55,13 @@ class Turns:
         """Whether nobody has asked for a run a moment ago."""
         return bool(self._redis.set(_ASKED_KEY, "1", nx=True, px=_ASK_MILLISECONDS))
 
-    def chunks(self) -> int:
-        """How many messages with rows of batches may be on their way: the other half of the threads is for callers
-        who wait. None may while messages lie unread.
-        """
+    def capacity(self) -> Capacity:
+        """The other half of the threads is for callers who wait. There is none while messages lie unread."""
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.llen(Queue.CONNECT)
             pipeline.llen(Queue.BULK)
             unread = sum(pipeline.execute())
         if unread >= _UNREAD:
-            return 0
+            return Capacity(0, 0)
         threads = live_threads(self._redis)
-        return max(1, threads // 2) if threads else 0
+        return Capacity(max(1, sum(threads) // 2) if threads else 0, AT_A_QUICK_HOST * len(threads))

@@ -48,7 +48,7 @@ class Heartbeat:
         return True
 
 
-def live_threads(client: redis.Redis) -> int:
-    """The threads of all workers that have shown a sign of life lately. Raises `redis.RedisError`."""
+def live_threads(client: redis.Redis) -> list[int]:
+    """The threads of each worker that has shown a sign of life lately. Raises `redis.RedisError`."""
     workers = client.register_script(_ALIVE)(keys=[_THREADS_KEY])
-    return sum(int(worker.rsplit(b"/", 1)[1]) for worker in workers)
+    return [int(worker.rsplit(b"/", 1)[1]) for worker in workers]

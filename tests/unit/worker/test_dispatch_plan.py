@@ -21,6 +21,7 @@ from worker.dispatch_plan import (
 from worker.pacing import Room
 
 HOSTS = ("quick.test", "slow.test", "strange.test")
+AT_A_HOST = 16
 WORKSPACES = ("ws_1", "ws_2", "ws_3")
 
 
@@ -62,7 +63,7 @@ TURNS = st.integers(0, 1000)
 def test_no_limit_is_ever_exceeded(
     waiting: list[Waiting], sent: list[Sent], rooms: dict[str, Room], chunks: int, turn: int
 ) -> None:
-    planned = plan(waiting, sent, rooms, chunks=chunks, turn=turn)
+    planned = plan(waiting, sent, rooms, chunks, AT_A_HOST, turn=turn)
 
     assert len(planned) <= max(0, chunks - chunks_under_way(sent, rooms).total())
     due = {(one.batch_id, one.lane): one.due for one in waiting}
@@ -82,7 +83,7 @@ def test_no_limit_is_ever_exceeded(
 def test_no_workspace_gets_more_than_one_row_more_than_another_that_has_rows_left(
     waiting: list[Waiting], sent: list[Sent], rooms: dict[str, Room], chunks: int, turn: int
 ) -> None:
-    rows = rows_of(plan(waiting, sent, rooms, chunks=chunks, turn=turn))
+    rows = rows_of(plan(waiting, sent, rooms, chunks, AT_A_HOST, turn=turn))
     known = Counter[str]()
     for one in waiting:
         if one.lane != UNKNOWN and not is_slow(rooms[one.lane]):
@@ -107,7 +108,7 @@ def test_nothing_starves(waiting: list[Waiting], rooms: dict[str, Room], turn: i
     workspaces = {one.batch_id: one.workspace_id for one in waiting}
     for number in range(turn, turn + 1000):
         left = [Waiting(batch_id, workspaces[batch_id], lane, rows) for (batch_id, lane), rows in due.items() if rows]
-        planned = plan(left, [], rooms, chunks=1, turn=number)
+        planned = plan(left, [], rooms, 1, AT_A_HOST, turn=number)
         if not planned:
             break
         for key, count in rows_of(planned).items():
@@ -119,15 +120,17 @@ def test_nothing_starves(waiting: list[Waiting], rooms: dict[str, Room], turn: i
 def test_lanes_and_workspaces_take_turns_in_one_thread(workspaces: int, turn: int) -> None:
     waiting = [Waiting(f"cb_{number}", f"ws_{number}", host, 50) for number in range(workspaces) for host in HOSTS[:2]]
     rooms = {host: room(seconds=0.9) for host in HOSTS[:2]}
-    first = Counter(key for n in range(turn, turn + 24) for key in rows_of(plan(waiting, [], rooms, chunks=1, turn=n)))
+    first = Counter(
+        key for n in range(turn, turn + 24) for key in rows_of(plan(waiting, [], rooms, 1, AT_A_HOST, turn=n))
+    )
     assert first.total() == 24
     assert {*first} == {(one.batch_id, one.lane) for one in waiting}
 
 
 def test_a_host_with_little_room_gets_a_row_when_its_turn_is_near() -> None:
     waiting = [Waiting("cb_1", "ws_1", "quick.test", 10)]
-    assert rows_of(plan(waiting, [], {"quick.test": room(0.1, seconds=0.0)}, chunks=8, turn=0)).total() == 1
-    assert plan(waiting, [], {"quick.test": room(0.0)}, chunks=8, turn=0) == []
+    assert rows_of(plan(waiting, [], {"quick.test": room(0.1, seconds=0.0)}, 8, AT_A_HOST, turn=0)).total() == 1
+    assert plan(waiting, [], {"quick.test": room(0.0)}, 8, AT_A_HOST, turn=0) == []
 
 
 @pytest.mark.parametrize("seconds", [None, 3.1, 15.0])
@@ -136,13 +139,13 @@ def test_slow_hosts_get_two_rows_each_and_half_of_the_threads(seconds: float | N
     rooms = {"quick.test": room(), **{host: room(seconds=seconds) for host in slow}}
     waiting = [Waiting("cb_1", "ws_1", host, 50) for host in rooms]
 
-    rows = rows_of(plan(waiting, [], rooms, chunks=16, turn=7))
+    rows = rows_of(plan(waiting, [], rooms, 16, AT_A_HOST, turn=7))
     assert {count for (_, lane), count in rows.items() if lane in slow} <= {1, 2}
     assert sum(count for (_, lane), count in rows.items() if lane in slow) == 8
     assert rows["cb_1", "quick.test"] == 50
 
     sent = [Sent("ws_1", host, 1) for host in slow[:8]]
-    rows = rows_of(plan(waiting, sent, rooms, chunks=16, turn=7))
+    rows = rows_of(plan(waiting, sent, rooms, 16, AT_A_HOST, turn=7))
     assert {lane for _, lane in rows} == {"quick.test"}
 
 
@@ -153,11 +156,14 @@ def test_rows_are_not_looked_up_while_enough_of_their_workspace_wait_for_a_host(
         Waiting("cb_2", "ws_2", UNKNOWN, 500),
     ]
     rooms = {"quick.test": room(0.0), "slow.test": room(0.0, seconds=15.0)}
-    assert {batch for batch, lane in rows_of(plan(waiting, [], rooms, chunks=8, turn=0)) if not lane} == {"cb_2"}
+    assert {batch for batch, lane in rows_of(plan(waiting, [], rooms, 8, AT_A_HOST, turn=0)) if not lane} == {"cb_2"}
 
     # A host that is slow rather than busy may hold them up for hours.
     slow = [waiting[0]._replace(lane="slow.test"), *waiting[1:]]
-    assert {batch for batch, lane in rows_of(plan(slow, [], rooms, chunks=8, turn=0)) if not lane} == {"cb_1", "cb_2"}
+    assert {batch for batch, lane in rows_of(plan(slow, [], rooms, 8, AT_A_HOST, turn=0)) if not lane} == {
+        "cb_1",
+        "cb_2",
+    }
 
 
 def test_a_message_is_about_a_second_of_work() -> None:
@@ -168,13 +174,13 @@ def test_a_message_is_about_a_second_of_work() -> None:
 
 def test_the_oldest_batch_of_a_workspace_goes_first() -> None:
     waiting = [Waiting("cb_9", "ws_1", UNKNOWN, 3), Waiting("cb_1", "ws_1", UNKNOWN, 3)]
-    assert rows_of(plan(waiting, [], {}, chunks=1, turn=0)) == {("cb_9", UNKNOWN): 3, ("cb_1", UNKNOWN): 1}
+    assert rows_of(plan(waiting, [], {}, 1, AT_A_HOST, turn=0)) == {("cb_9", UNKNOWN): 3, ("cb_1", UNKNOWN): 1}
 
 
 def test_rows_of_all_batches_on_their_way_to_a_host_count() -> None:
     waiting = [Waiting("cb_1", "ws_1", "quick.test", 50)]
     sent = [Sent("ws_1", "quick.test", 9), Sent("ws_1", "quick.test", 1)]
-    assert plan(waiting, sent, {"quick.test": room(10.0, seconds=0.0)}, chunks=8, turn=0) == []
+    assert plan(waiting, sent, {"quick.test": room(10.0, seconds=0.0)}, 8, AT_A_HOST, turn=0) == []
 
 
 def test_hundreds_of_hosts_take_turns_although_few_threads_are_free() -> None:
@@ -183,7 +189,7 @@ def test_hundreds_of_hosts_take_turns_although_few_threads_are_free() -> None:
     rooms = {host: room() for host in hosts}
     waits, longest = Counter[str](), 0
     for turn in range(200):
-        served = {lane for _, lane in rows_of(plan(waiting, [], rooms, chunks=8, turn=turn))}
+        served = {lane for _, lane in rows_of(plan(waiting, [], rooms, 8, AT_A_HOST, turn=turn))}
         waits = Counter({host: 0 if host in served else waits[host] + 1 for host in hosts})
         longest = max(longest, *waits.values())
     assert longest <= 3 * len(hosts) / 8
@@ -195,11 +201,18 @@ def test_a_workspace_at_hundreds_of_hosts_leaves_threads_to_another_at_one() -> 
     rooms = {host: room() for host in (*hosts, "quick.test")}
     sent = [Sent("ws_1", host, 1) for host in hosts[:7]]
     for turn in range(50):
-        assert {batch for batch, _ in rows_of(plan(waiting, sent, rooms, chunks=8, turn=turn))} == {"cb_2"}
+        assert {batch for batch, _ in rows_of(plan(waiting, sent, rooms, 8, AT_A_HOST, turn=turn))} == {"cb_2"}
 
 
 def test_a_pace_is_kept_up_while_answers_take_long() -> None:
     """Rows that are being answered have had their turn already."""
     waiting = [Waiting("cb_1", "ws_1", "quick.test", 100)]
     rooms = {"quick.test": room(15.0, seconds=2.0)}  # ten a second, so twenty are being answered
-    assert rows_of(plan(waiting, [Sent("ws_1", "quick.test", 20)], rooms, chunks=64, turn=0)).total() == 15
+    assert rows_of(plan(waiting, [Sent("ws_1", "quick.test", 20)], rooms, 64, 64, turn=0)).total() == 15
+
+
+def test_a_host_gets_no_more_messages_than_it_has_places() -> None:
+    waiting = [Waiting("cb_1", "ws_1", "quick.test", 500), Waiting("cb_1", "ws_1", UNKNOWN, 500)]
+    sent = [Sent("ws_1", "quick.test", 3 * chunk_size(room()))]
+    planned = plan(waiting, sent, {"quick.test": room(1e6)}, 32, 8, turn=0)
+    assert Counter(chunk.picks[0].lane for chunk in planned)["quick.test"] == 5
