@@ -21,6 +21,7 @@ from connections.outcome import Outcome
 from connections.repository import accounts, tasks
 from connections.repository.accounts import NewAccount
 from connections.repository.tasks import ClaimedTask, DueTask, EndedTask
+from connections.sqltime import database_time
 from connections.vault import KeyNotHeld, Opener, SealedFor, TokenCipher
 from connections.verified import Credentials, VerifiedAccount
 
@@ -170,14 +171,11 @@ class Settlement:
         """As `succeed` for each, in one transaction. False, and nothing stored, unless all of them can be."""
         encrypted = {task.id: self._encrypted(new_id("sa"), task, verified) for task, verified in rows}
         with suppress(DataError, IntegrityError), self._database.write() as connection:
-            connected_at = accounts.insert_accounts(connection, [*encrypted.values()])
-            if len(connected_at) == len(rows):
-                ended = [
-                    EndedTask(task.id, task.fence, _connected(account, connected_at[account.id]).to_row())
-                    for task, account in ((task, encrypted[task.id]) for task, _ in rows)
-                ]
-                if tasks.succeed_tasks(connection, ended) == len(rows):
-                    return True
+            now = database_time(connection)
+            ended = [EndedTask(task.id, task.fence, _connected(encrypted[task.id], now).to_row()) for task, _ in rows]
+            stored = accounts.insert_accounts(connection, [*encrypted.values()], connected_at=now)
+            if stored == len(rows) == tasks.succeed_tasks(connection, ended):
+                return True
             connection.rollback()
         return False
 

@@ -3,7 +3,18 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Dialect, Float, TypeDecorator, case, literal
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    Dialect,
+    Float,
+    TypeDecorator,
+    bindparam,
+    case,
+    literal,
+    select,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -28,18 +39,26 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class from_now(FunctionElement[datetime]):  # noqa: N801  reads as the SQL function it is
-    """The database's clock, `seconds` from now (negative: ago). Moves within a transaction."""
+    """The database's clock, `seconds` from now (negative: ago). Moves within a transaction.
+
+    The name of a parameter in place of the seconds leaves them to whoever executes the statement.
+    """
 
     name = "from_now"
     inherit_cache = True
     type = UtcDateTime()
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        super().__init__(literal(seconds, Float))
+    def __init__(self, seconds: float | str = 0.0) -> None:
+        super().__init__(bindparam(seconds, type_=Float) if isinstance(seconds, str) else literal(seconds, Float))
 
 
-def at_most(column: ColumnElement[datetime], seconds: float) -> ColumnElement[datetime]:
-    """The instant in `column`, or `seconds` from now if that is sooner."""
+def database_time(connection: Connection) -> datetime:
+    """Now, by the database's clock."""
+    return connection.execute(_NOW).scalar_one()
+
+
+def at_most(column: ColumnElement[datetime], seconds: float | str) -> ColumnElement[datetime]:
+    """The instant in `column`, or `seconds` from now, as `from_now` takes them, if that is sooner."""
     return case((column < from_now(seconds), column), else_=from_now(seconds))
 
 
@@ -54,3 +73,6 @@ def _sqlite(element: from_now, compiler: SQLCompiler, **options: Any) -> str:
     # SQLAlchemy stores six digits of a second and SQLite tells three; text of one width compares as time does.
     seconds = compiler.process(element.clauses, **options)
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
+
+
+_NOW = select(from_now())

@@ -3,8 +3,10 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from connections.contract import AccountStatus, ConnectionType
 from connections.models import CONNECTED_ONCE, accounts
@@ -31,47 +33,63 @@ class NewAccount:
 
 def insert_account(connection: Connection, account: NewAccount) -> datetime | None:
     """When it was connected; None, and nothing stored, when the workspace has it connected already."""
-    return insert_accounts(connection, [account]).get(account.id)
+    return connection.execute(_insert_one(connection.dialect.name), _values(account)).scalar()
 
 
-def insert_accounts(connection: Connection, new: Sequence[NewAccount]) -> dict[str, datetime]:
-    """When each was connected, by id; without those that their workspace has connected already."""
-    change = insert_into(connection, accounts).values(
-        status=AccountStatus.ACTIVE, connection_type=ConnectionType.BYO, connected_at=from_now()
-    )
-    change = change.on_conflict_do_nothing(
+def insert_accounts(connection: Connection, new: Sequence[NewAccount], *, connected_at: datetime) -> int:
+    """How many were stored: all but those that their workspace has connected already."""
+    values = [{**_values(account), "connected_at": connected_at} for account in new]
+    return connection.execute(_insert_many(connection.dialect.name), values).rowcount
+
+
+@cache
+def _insert_one(dialect: str) -> Any:
+    return _inserting(dialect).values(connected_at=from_now()).returning(accounts.c.connected_at)
+
+
+@cache
+def _insert_many(dialect: str) -> Any:
+    return _inserting(dialect).execution_options(preserve_rowcount=True)
+
+
+def _inserting(dialect: str) -> Any:
+    change = insert_into(dialect, accounts).values(status=AccountStatus.ACTIVE, connection_type=ConnectionType.BYO)
+    return change.on_conflict_do_nothing(
         index_elements=["workspace_id", "platform", "external_id"], index_where=CONNECTED_ONCE
     )
-    values = [
-        {
-            "id": account.id,
-            "workspace_id": account.workspace_id,
-            "profile_id": account.profile_id,
-            "platform": account.platform,
-            "external_id": account.external_id,
-            "account_name": account.account_name,
-            "display_name": account.display_name,
-            "avatar_url": account.avatar_url,
-            "host": account.host,
-            "access_token": account.session.access_token,
-            "refresh_token": account.session.refresh_token,
-            "token_key": account.session.token_key,
-        }
-        for account in new
-    ]
-    stored = connection.execute(change.returning(accounts.c.id, accounts.c.connected_at), values)
-    return {row.id: row.connected_at for row in stored}
+
+
+def _values(account: NewAccount) -> dict[str, Any]:
+    return {
+        "id": account.id,
+        "workspace_id": account.workspace_id,
+        "profile_id": account.profile_id,
+        "platform": account.platform,
+        "external_id": account.external_id,
+        "account_name": account.account_name,
+        "display_name": account.display_name,
+        "avatar_url": account.avatar_url,
+        "host": account.host,
+        "access_token": account.session.access_token,
+        "refresh_token": account.session.refresh_token,
+        "token_key": account.session.token_key,
+    }
 
 
 def connected_names(connection: Connection, workspace_id: str, platform: str, names: Collection[str]) -> set[str]:
     """Those of the names under which the workspace has an account connected."""
-    query = select(accounts.c.account_name).where(
-        accounts.c.workspace_id == workspace_id,
-        accounts.c.platform == platform,
-        accounts.c.account_name.in_(names),
+    parameters = {"workspace": workspace_id, "platform": platform, "names": list(names)}
+    return set(connection.execute(_connected_names(), parameters).scalars())
+
+
+@cache
+def _connected_names() -> Any:
+    return select(accounts.c.account_name).where(
+        accounts.c.workspace_id == bindparam("workspace"),
+        accounts.c.platform == bindparam("platform"),
+        accounts.c.account_name.in_(bindparam("names", expanding=True)),
         CONNECTED_ONCE,
     )
-    return set(connection.execute(query).scalars())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 _INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
-def insert_into(connection: Connection, table: Table) -> Any:
+def insert_into(dialect: str, table: Table) -> Any:
     """An INSERT that knows ON CONFLICT, which SQLAlchemy has once for each database."""
-    return _INSERT[connection.dialect.name](table)
+    return _INSERT[dialect](table)
 
 
 _ROW_ADDRESS = {"postgresql": "ctid", "sqlite": "rowid"}

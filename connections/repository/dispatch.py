@@ -3,9 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, literal, null, select, update
+from sqlalchemy import Connection, and_, bindparam, func, literal, null, select, update
 
 from connections.contract import UNFINISHED_STATUSES
 from connections.models import DISPATCHED, UNFINISHED, WAITS_FOR_DISPATCH, connect_batches, connect_tasks
@@ -13,6 +15,9 @@ from connections.sqltime import at_most, from_now
 
 # A batch that has been arriving for so long will not be completed any more.
 _ARRIVES_WITHIN_SECONDS = 86_400.0
+
+# Longer statements than with these are parsed anew each time by psycopg.
+_IDS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +66,30 @@ def waiting_rows(connection: Connection, batch_ids: Sequence[str], *, count_to: 
 
     Steps from lane to lane in the index instead of reading the rows of all ("loose index scan").
     """
-    return [waiting for batch_id in batch_ids for waiting in _waiting_rows(connection, batch_id, count_to)]
+    return [
+        WaitingRows(batch_id, *row)
+        for batch_id in batch_ids
+        for row in connection.execute(_waiting_rows(), {"batch": batch_id, "count_to": count_to})
+    ]
 
 
-def _waiting_rows(connection: Connection, batch_id: str, count_to: int) -> list[WaitingRows]:
+@cache
+def _waiting_rows() -> Any:
     tasks = connect_tasks.c
-    in_batch = and_(tasks.batch_id == batch_id, WAITS_FOR_DISPATCH)
+    in_batch = and_(tasks.batch_id == bindparam("batch"), WAITS_FOR_DISPATCH)
     over = select(func.min(tasks.lane).label("lane")).where(in_batch).cte("over_lanes", recursive=True)
     next_lane = select(func.min(tasks.lane)).where(in_batch, tasks.lane > over.c.lane)
     over = over.union_all(select(next_lane.correlate(over).scalar_subquery()).where(over.c.lane.is_not(None)))
     in_lane = and_(in_batch, tasks.lane == over.c.lane)
-    some = select(literal(1)).where(in_lane, tasks.dispatch_at <= from_now()).limit(count_to)
+    some = select(literal(1)).where(in_lane, tasks.dispatch_at <= from_now()).limit(bindparam("count_to"))
     due = select(func.count()).select_from(some.correlate(over).subquery("over_due")).correlate(over)
     next_at = select(func.min(tasks.dispatch_at)).where(in_lane).correlate(over)
-    query = select(
-        literal(batch_id).label("batch_id"),
+    return select(
         over.c.lane,
         due.scalar_subquery().label("due"),
         next_at.scalar_subquery().label("next_at"),
         from_now().label("now"),
     ).where(over.c.lane.is_not(None))
-    return [WaitingRows(**row._mapping) for row in connection.execute(query)]
 
 
 def rows_on_their_way(connection: Connection) -> dict[tuple[str, str], int]:
@@ -93,32 +101,43 @@ def rows_on_their_way(connection: Connection) -> dict[tuple[str, str], int]:
 
 def due_rows(connection: Connection, batch_id: str, lane: str, *, limit: int) -> list[str]:
     """Ids of rows that may be sent now, those that wait longest first, locked so that nobody else sends them."""
+    return list(connection.execute(_due_rows(), {"batch": batch_id, "of_lane": lane, "most": limit}).scalars())
+
+
+@cache
+def _due_rows() -> Any:
     tasks = connect_tasks.c
-    query = (
+    return (
         select(tasks.id)
-        .where(tasks.batch_id == batch_id, tasks.lane == lane, WAITS_FOR_DISPATCH, tasks.dispatch_at <= from_now())
+        .where(
+            tasks.batch_id == bindparam("batch"),
+            tasks.lane == bindparam("of_lane"),
+            WAITS_FOR_DISPATCH,
+            tasks.dispatch_at <= from_now(),
+        )
         .order_by(tasks.dispatch_at, tasks.batch_row)
-        .limit(limit)
+        .limit(bindparam("most"))
         .with_for_update(skip_locked=True)
     )
-    return list(connection.execute(query).scalars())
 
 
 def mark_sent(connection: Connection, task_ids: Collection[str], *, sweep_in: float) -> None:
     """Their messages are about to be sent. Rows that nobody has begun `sweep_in` seconds later are found by the sweep,
     or when they expire.
     """
+    rest = iter(task_ids)
+    while some := list(islice(rest, _IDS_AT_ONCE)):
+        connection.execute(_mark_sent(), {"ids": some, "sweep_in": sweep_in})
+
+
+@cache
+def _mark_sent() -> Any:
     tasks = connect_tasks.c
-    change = (
+    return (
         update(connect_tasks)
-        .where(tasks.id.in_(task_ids))
-        .values(
-            dispatch_at=None,
-            sweep_at=at_most(tasks.expires_at, sweep_in),
-            sweeps=0,
-        )
+        .where(tasks.id.in_(bindparam("ids", expanding=True)))
+        .values(dispatch_at=None, sweep_at=at_most(tasks.expires_at, "sweep_in"), sweeps=0)
     )
-    connection.execute(change)
 
 
 def note_wait(connection: Connection, batch_id: str, waits_for: dict[str, Any] | None) -> None:

@@ -58,7 +58,7 @@ def insert_use(connection: Connection, keyed: KeyedRequest, *, resource_id: str,
         "request_id": request_id,
         "expires_at": from_now(KEPT_FOR_SECONDS),
     }
-    change = insert_into(connection, idempotency_keys).values(
+    change = insert_into(connection.dialect.name, idempotency_keys).values(
         workspace_id=keyed.workspace_id, endpoint=keyed.endpoint, key_hash=keyed.key_hash, **values
     )
     change = change.on_conflict_do_update(

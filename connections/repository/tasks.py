@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Update, and_, bindparam, case, null, select, update
@@ -72,31 +73,43 @@ def insert_task(
     sweep_in: float,
 ) -> bool:
     """False, and nothing stored, when an identical request is in flight. Times are seconds from now."""
-    change = insert_into(connection, connect_tasks).values(
-        id=task_id,
-        workspace_id=workspace_id,
-        profile_id=profile_id,
-        platform=platform,
-        queue=queue,
+    values = {
+        "id": task_id,
+        "workspace_id": workspace_id,
+        "profile_id": profile_id,
+        "platform": platform,
+        "queue": queue,
+        "request_id": request_id,
+        "sealed_credentials": sealed_credentials,
+        "sealing_key": key_id_of(sealed_credentials),
+        "fingerprint": fingerprint,
+        "reply_to": reply_to,
+        "max_attempts": max_attempts,
+        "sweep_in": sweep_in,
+        "expires_in": expires_in,
+    }
+    if caller_waits is not None:
+        values["caller_waits"] = caller_waits
+    change = _insert_task(connection.dialect.name, has_caller=caller_waits is not None)
+    return connection.execute(change, values).first() is not None
+
+
+@cache
+def _insert_task(dialect: str, *, has_caller: bool) -> Any:
+    change = insert_into(dialect, connect_tasks).values(
         status=TaskStatus.QUEUED,
-        request_id=request_id,
-        sealed_credentials=sealed_credentials,
-        sealing_key=key_id_of(sealed_credentials),
-        fingerprint=fingerprint,
-        reply_to=reply_to,
-        caller_waits_until=None if caller_waits is None else from_now(caller_waits),
         attempts=0,
-        max_attempts=max_attempts,
         fence=0,
-        available_at=from_now(),
-        sweep_at=from_now(sweep_in),
         sweeps=0,
-        expires_at=from_now(expires_in),
+        caller_waits_until=from_now("caller_waits") if has_caller else None,
+        available_at=from_now(),
+        sweep_at=from_now("sweep_in"),
+        expires_at=from_now("expires_in"),
         created_at=from_now(),
     )
     change = change.on_conflict_do_nothing(index_elements=["workspace_id", "fingerprint"], index_where=IN_FLIGHT)
     # Not the row count: SQLAlchemy does not keep that of an INSERT on every driver.
-    return connection.execute(change.returning(connect_tasks.c.id)).first() is not None
+    return change.returning(connect_tasks.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +168,14 @@ def task_of(connection: Connection, workspace_id: str, task_id: str) -> TaskRow 
 
 def finished_tasks(connection: Connection, task_ids: Collection[str]) -> list[TaskRow]:
     """Those of the given tasks that have ended."""
-    query = select(*_TASK).where(connect_tasks.c.id.in_(task_ids), connect_tasks.c.status.in_(FINAL_STATUSES))
-    return [_task(row) for row in connection.execute(query)]
+    return [_task(row) for row in connection.execute(_finished_tasks(), {"ids": list(task_ids)})]
+
+
+@cache
+def _finished_tasks() -> Any:
+    return select(*_TASK).where(
+        connect_tasks.c.id.in_(bindparam("ids", expanding=True)), connect_tasks.c.status.in_(FINAL_STATUSES)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,18 +225,28 @@ _CLAIMED = (
 
 def claim_task(connection: Connection, task_id: str, *, lease: float, sweep_in: float) -> ClaimedTask | None:
     """Takes the task for `lease` seconds and counts an attempt; None when it is settled, taken or not due yet."""
-    row = connection.execute(_claiming(lease, sweep_in).where(connect_tasks.c.id == task_id)).first()
+    row = connection.execute(_claim_one(), {"task_id": task_id, "lease": lease, "sweep_in": sweep_in}).first()
     return None if row is None else ClaimedTask(**row._mapping)
 
 
 def claim_tasks(connection: Connection, task_ids: Sequence[str], *, lease: float, sweep_in: float) -> list[ClaimedTask]:
     """As `claim_task`, those that can be taken of many, in their order."""
-    change = _claiming(lease, sweep_in).where(connect_tasks.c.id.in_(task_ids))
-    claimed = {row.id: ClaimedTask(**row._mapping) for row in connection.execute(change)}
+    rows = connection.execute(_claim_many(), {"ids": list(task_ids), "lease": lease, "sweep_in": sweep_in})
+    claimed = {row.id: ClaimedTask(**row._mapping) for row in rows}
     return [claimed[task_id] for task_id in task_ids if task_id in claimed]
 
 
-def _claiming(lease: float, sweep_in: float) -> Update:
+@cache
+def _claim_one() -> Any:
+    return _claiming().where(connect_tasks.c.id == bindparam("task_id"))
+
+
+@cache
+def _claim_many() -> Any:
+    return _claiming().where(connect_tasks.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def _claiming() -> Any:
     return (
         update(connect_tasks)
         .where(IN_FLIGHT, connect_tasks.c.available_at <= from_now())
@@ -225,8 +254,8 @@ def _claiming(lease: float, sweep_in: float) -> Update:
             status=TaskStatus.RUNNING,
             attempts=connect_tasks.c.attempts + 1,
             fence=connect_tasks.c.fence + 1,
-            available_at=from_now(lease),
-            sweep_at=from_now(sweep_in),
+            available_at=from_now("lease"),
+            sweep_at=from_now("sweep_in"),
             sweeps=0,
             dispatch_at=None,
         )
@@ -266,8 +295,8 @@ def finish_task(
 
     False when the claim with this fence is no longer the last one.
     """
-    change = _ending().where(connect_tasks.c.id == task_id, connect_tasks.c.fence == fence)
-    return connection.execute(change.values(status=status, outcome=outcome, cause=cause)).rowcount == 1
+    ended = {"task_id": task_id, "claim": fence, "status": status, "outcome": outcome, "cause": cause}
+    return connection.execute(_ending(), ended).rowcount == 1
 
 
 class EndedTask(NamedTuple):
@@ -280,15 +309,16 @@ class EndedTask(NamedTuple):
 
 def succeed_tasks(connection: Connection, ended: Sequence[EndedTask]) -> int:
     """As `finish_task`, for many that have succeeded: how many of them were still to be ended by these claims."""
-    change = _ending().where(connect_tasks.c.id == bindparam("task_id"), connect_tasks.c.fence == bindparam("claim"))
-    values = [{"task_id": task.id, "claim": task.fence, "outcome": task.outcome} for task in ended]
-    return connection.execute(change.values(status=TaskStatus.SUCCEEDED, cause=None), values).rowcount
+    how = {"status": TaskStatus.SUCCEEDED, "cause": None}
+    values = [{"task_id": task.id, "claim": task.fence, "outcome": task.outcome, **how} for task in ended]
+    return connection.execute(_ending(), values).rowcount
 
 
+@cache
 def _ending() -> Update:
     return (
         update(connect_tasks)
-        .where(IN_FLIGHT)
+        .where(connect_tasks.c.id == bindparam("task_id"), connect_tasks.c.fence == bindparam("claim"), IN_FLIGHT)
         .values(finished_at=from_now(), dispatch_at=None, sealed_credentials=None, sealing_key=None, fingerprint=b"")
     )
 

@@ -6,6 +6,7 @@ What a statement reads must not grow with its tables: no scan of a table, no sor
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
@@ -41,14 +42,18 @@ OUTCOME: dict[str, Any] = {"error": None}
 KEYED = idempotency.KeyedRequest("ws_1", "connect", digest(1), digest(1))
 
 
-def new_account(connection: Connection) -> object:
-    session = EncryptedSession("key1", b"key1.access", b"key1.refresh")
-    return accounts.insert_account(
-        connection,
-        accounts.NewAccount(
-            "sa_new", "ws_1", "pr_1", "bluesky", "did:plc:new", "a.test", None, None, "https://p", session
-        ),
-    )
+NEW_ACCOUNT = accounts.NewAccount(
+    "sa_new",
+    "ws_1",
+    "pr_1",
+    "bluesky",
+    "did:plc:new",
+    "a.test",
+    None,
+    None,
+    "https://p",
+    EncryptedSession("key1", b"key1.access", b"key1.refresh"),
+)
 
 
 def new_task(connection: Connection) -> object:
@@ -108,8 +113,8 @@ def stage_and_take_back(connection: Connection) -> None:
 
 # A key that is to be retired is needed by few rows; `count_…` below is about one that all rows need.
 CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
-    accounts.insert_account: new_account,
-    accounts.insert_accounts: new_account,
+    accounts.insert_account: lambda c: accounts.insert_account(c, NEW_ACCOUNT),
+    accounts.insert_accounts: lambda c: accounts.insert_accounts(c, [NEW_ACCOUNT], connected_at=datetime.now(UTC)),
     accounts.connected_names: lambda c: accounts.connected_names(
         c, "ws_1", "bluesky", [f"person{n}.test" for n in range(16)]
     ),
