@@ -79,7 +79,7 @@ class GuardedTransport:
     ) -> Iterator[Answer]:
         """Gives the answer as it arrives; `deadline`, a `time.monotonic()` instant, is for all of it."""
         pool = self._pools[self._destinations.is_exempt(url, policy)]
-        self._budget.start(deadline=deadline, max_bytes=policy.max_body + FRAMING_BYTES)
+        self._budget.start(deadline=deadline, max_bytes=policy.max_body + FRAMING_BYTES, has_body=bool(body))
         request = httpcore.Request(
             method,
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
