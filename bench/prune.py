@@ -151,7 +151,7 @@ def call(database: Database, times: Times, is_over: threading.Event) -> None:
                 sweep_in=10,
             )
         with timed(times["claim"]), database.write() as connection:
-            tasks.claim_task(connection, task_id, lease=30, sweep_in=31)
+            tasks.claim_tasks(connection, [task_id], lease=30, sweep_in=31)
         with timed(times["finish"]), database.write() as connection:
             tasks.finish_task(connection, task_id, fence=1, status=TaskStatus.FAILED, outcome={"error": None})
 

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from connections.contract import Account, AccountStatus, ConnectionType, TaskStatus
 from connections.db import Database
-from connections.errors import AlreadyConnected, KeyUnavailable
+from connections.errors import AlreadyConnected, ConnectorError, KeyUnavailable
+from connections.grouped import Grouped
 from connections.ids import new_id
 from connections.messages import Queue
 from connections.outcome import Outcome
@@ -47,6 +48,10 @@ class Swept:
     has_expired: bool
 
 
+Success = tuple[ClaimedTask, VerifiedAccount]
+"""A task, and the account that its credentials have opened."""
+
+
 class Claim(NamedTuple):
     """What one thread has claimed last, and may have settled since."""
 
@@ -64,16 +69,23 @@ class Settlement:
         self._cipher = cipher
         self._lease = lease_seconds
         self._claims: dict[int, tuple[Claim, ...]] = {}
+        self._claim_grouped = Grouped(self._claim_each)
+        self._succeed_grouped = Grouped(self._succeed_each)
 
     def claim(self, task_id: str) -> ClaimedTask | None:
         """The task for one attempt; None when it is settled, taken by another worker or not due yet."""
-        with self._database.write() as connection:
-            task = tasks.claim_task(
-                connection, task_id, lease=self._lease, sweep_in=self._lease + _SWEEP_AFTER_LEASE_SECONDS
-            )
+        task = self._claim_grouped(task_id)
         if task is not None:
             self._claims[threading.get_ident()] = (Claim(task.id, task.fence),)
         return task
+
+    def _claim(self, task_ids: Sequence[str], lease: float) -> list[ClaimedTask]:
+        with self._database.write() as connection:
+            return tasks.claim_tasks(connection, task_ids, lease=lease, sweep_in=lease + _SWEEP_AFTER_LEASE_SECONDS)
+
+    def _claim_each(self, task_ids: Sequence[str]) -> list[ClaimedTask | None]:
+        claimed = {task.id: task for task in self._claim(list(dict.fromkeys(task_ids)), self._lease)}
+        return [claimed.pop(task_id, None) for task_id in task_ids]  # a message that came twice is one claim
 
     @contextmanager
     def claimed_rows(self, task_ids: Sequence[str], *, begun_in: float) -> Iterator[list[ClaimedTask]]:
@@ -81,9 +93,7 @@ class Settlement:
 
         Until the end of the block `release` gives them back.
         """
-        lease = begun_in + self._lease
-        with self._database.write() as connection:
-            rows = tasks.claim_tasks(connection, task_ids, lease=lease, sweep_in=lease + _SWEEP_AFTER_LEASE_SECONDS)
+        rows = self._claim(task_ids, begun_in + self._lease)
         thread = threading.get_ident()
         self._claims[thread] = tuple(Claim(row.id, row.fence) for row in rows)
         try:
@@ -147,8 +157,21 @@ class Settlement:
         taken the task over: then nothing was stored. Raises `AlreadyConnected`, with nothing stored, when the account
         was connected in the meantime.
         """
-        account_id = new_id("sa")
-        encrypted = self._encrypted(account_id, task, verified)  # may ask where the keys are kept: not in a transaction
+        return self._succeed_grouped((task, verified))
+
+    def _succeed_each(self, successes: Sequence[Success]) -> list[bool | Exception]:
+        if len(successes) > 1 and self.succeed_all(successes):
+            return [True] * len(successes)
+        outcomes: list[bool | Exception] = []
+        for task, verified in successes:
+            try:
+                outcomes.append(self._succeed_alone(task, verified))
+            except (ConnectorError, DBAPIError) as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _succeed_alone(self, task: ClaimedTask, verified: VerifiedAccount) -> bool:
+        encrypted = self._encrypted(new_id("sa"), task, verified)  # may ask for the keys: not in a transaction
         with self._database.write() as connection:
             connected_at = accounts.insert_account(connection, encrypted)
             if connected_at is None:
@@ -167,7 +190,7 @@ class Settlement:
                 connection.rollback()
         return is_ours
 
-    def succeed_all(self, rows: Sequence[tuple[ClaimedTask, VerifiedAccount]]) -> bool:
+    def succeed_all(self, rows: Sequence[Success]) -> bool:
         """As `succeed` for each, in one transaction. False, and nothing stored, unless all of them can be."""
         encrypted = {task.id: self._encrypted(new_id("sa"), task, verified) for task, verified in rows}
         with suppress(DataError, IntegrityError), self._database.write() as connection:

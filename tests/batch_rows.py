@@ -151,7 +151,7 @@ def end_row(database: Database, batch_id: str, number: int, status: RowStatus = 
     """Claims the row and ends it, as a worker does."""
     outcome = outcome_of(status, number)
     with database.write() as connection:
-        task = tasks.claim_task(connection, f"ct_{batch_id}_{number}", lease=30, sweep_in=31)
+        (task,) = tasks.claim_tasks(connection, [f"ct_{batch_id}_{number}"], lease=30, sweep_in=31)
         assert task is not None
         assert tasks.finish_task(
             connection,

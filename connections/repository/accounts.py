@@ -38,6 +38,8 @@ def insert_account(connection: Connection, account: NewAccount) -> datetime | No
 
 def insert_accounts(connection: Connection, new: Sequence[NewAccount], *, connected_at: datetime) -> int:
     """How many were stored: all but those that their workspace has connected already."""
+    # In one order wherever they are stored at once, or two transactions could wait for each other.
+    new = sorted(new, key=lambda account: (account.workspace_id, account.external_id))
     values = [{**_values(account), "connected_at": connected_at} for account in new]
     return connection.execute(_insert_many(connection.dialect.name), values).rowcount
 

@@ -223,33 +223,23 @@ _CLAIMED = (
 )
 
 
-def claim_task(connection: Connection, task_id: str, *, lease: float, sweep_in: float) -> ClaimedTask | None:
-    """Takes the task for `lease` seconds and counts an attempt; None when it is settled, taken or not due yet."""
-    row = connection.execute(_claim_one(), {"task_id": task_id, "lease": lease, "sweep_in": sweep_in}).first()
-    return None if row is None else ClaimedTask(**row._mapping)
-
-
 def claim_tasks(connection: Connection, task_ids: Sequence[str], *, lease: float, sweep_in: float) -> list[ClaimedTask]:
-    """As `claim_task`, those that can be taken of many, in their order."""
-    rows = connection.execute(_claim_many(), {"ids": list(task_ids), "lease": lease, "sweep_in": sweep_in})
+    """Takes tasks for `lease` seconds and counts an attempt of each: those that are not settled, taken or not due yet,
+    in the order of the ids."""
+    rows = connection.execute(_claiming(), {"ids": list(task_ids), "lease": lease, "sweep_in": sweep_in})
     claimed = {row.id: ClaimedTask(**row._mapping) for row in rows}
     return [claimed[task_id] for task_id in task_ids if task_id in claimed]
 
 
 @cache
-def _claim_one() -> Any:
-    return _claiming().where(connect_tasks.c.id == bindparam("task_id"))
-
-
-@cache
-def _claim_many() -> Any:
-    return _claiming().where(connect_tasks.c.id.in_(bindparam("ids", expanding=True)))
-
-
 def _claiming() -> Any:
     return (
         update(connect_tasks)
-        .where(IN_FLIGHT, connect_tasks.c.available_at <= from_now())
+        .where(
+            connect_tasks.c.id.in_(bindparam("ids", expanding=True)),
+            IN_FLIGHT,
+            connect_tasks.c.available_at <= from_now(),
+        )
         .values(
             status=TaskStatus.RUNNING,
             attempts=connect_tasks.c.attempts + 1,

@@ -87,7 +87,7 @@ def test_a_row_that_was_sent_and_not_begun_is_canceled(database: Database, tenan
 
     assert (batch.status, batch.counts[R.CANCELED]) == (BatchStatus.CANCELED, 1)
     with database.write() as connection:
-        assert tasks.claim_task(connection, f"ct_{batch_id}_1", lease=30, sweep_in=31) is None
+        assert tasks.claim_tasks(connection, [f"ct_{batch_id}_1"], lease=30, sweep_in=31) == []
 
 
 def _send(connection: Connection, batch_id: str) -> None:
@@ -97,7 +97,7 @@ def _send(connection: Connection, batch_id: str) -> None:
 def test_a_running_row_that_is_postponed_or_given_up_ends_with_its_batch(database: Database, tenant: Tenant) -> None:
     batch_id = insert_batch(database, tenant, [R.QUEUED, R.QUEUED, R.QUEUED])
     with database.write() as connection:
-        claims = [tasks.claim_task(connection, f"ct_{batch_id}_{row}", lease=30, sweep_in=31) for row in (1, 2, 3)]
+        claims = tasks.claim_tasks(connection, [f"ct_{batch_id}_{row}" for row in (1, 2, 3)], lease=30, sweep_in=31)
     read = Batches(database)
     assert read.cancel(tenant.caller, batch_id).counts[R.RUNNING] == 3
 
@@ -159,9 +159,10 @@ def test_every_row_has_one_end_when_workers_and_a_cancellation_race(
 
 def _was_ended(database: Database, batch_id: str, number: int) -> bool:
     with database.write() as connection:
-        task = tasks.claim_task(connection, f"ct_{batch_id}_{number}", lease=30, sweep_in=31)
-    if task is None:
+        claimed = tasks.claim_tasks(connection, [f"ct_{batch_id}_{number}"], lease=30, sweep_in=31)
+    if not claimed:
         return False
+    (task,) = claimed
     with database.write() as connection:
         return tasks.finish_task(
             connection, task.id, fence=task.fence, status=TaskStatus.SUCCEEDED, outcome={"error": None}

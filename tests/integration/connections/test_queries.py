@@ -153,7 +153,6 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     tasks.make_patient: lambda c: tasks.make_patient(c, OPEN, max_attempts=12, expires_in=3600),
     tasks.task_of: lambda c: tasks.task_of(c, OPEN_WORKSPACE, OPEN),
     tasks.finished_tasks: lambda c: tasks.finished_tasks(c, [f"ct_{SIZE.tasks - n}" for n in range(500)]),
-    tasks.claim_task: lambda c: tasks.claim_task(c, OPEN, lease=30, sweep_in=31),
     tasks.claim_tasks: lambda c: tasks.claim_tasks(c, [OPEN, "ct_1"], lease=30, sweep_in=31),
     tasks.unclaim_tasks: lambda c: tasks.unclaim_tasks(c, [(OPEN, 1), ("ct_1", 1)]),
     tasks.succeed_tasks: lambda c: tasks.succeed_tasks(c, [tasks.EndedTask(OPEN, 1, OUTCOME)]),
