@@ -6,7 +6,7 @@ from worker.platforms.base import Platform
 
 
 def build(settings: Settings, pace: Pace) -> Platform:
-    """The platform, ready for many threads. Takes 2 s and 60 MB, once: here the SDK's models are imported."""
+    """The platform, ready for many threads. Imports the SDK."""
     from worker.platforms.bluesky.adapter import Bluesky  # noqa: PLC0415 - only a worker pays for the SDK
 
     return Bluesky(settings, pace)

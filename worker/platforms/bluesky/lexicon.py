@@ -1,7 +1,9 @@
-"""What the AT Protocol's answers say, read with the SDK's models.
+"""What the AT Protocol's answers say.
 
-The one place that imports the SDK. Its models print tokens, so nothing of them leaves here: readers return values of
-our own, and raise `Malformed` without the text they could not read.
+The one place that imports the SDK, and only its documents: to import one of its models of answers imports all of
+them, half a second and 16 MB in each worker. Of those three answers a few members are read here as the lexicons have
+them, and a test compares that with the SDK. Models print tokens, so none leaves here: readers return values of our own,
+and raise `Malformed` without the text they could not read.
 """
 
 import re
@@ -9,10 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from atproto_client.models.com.atproto.identity import resolve_handle  # type: ignore[import-untyped]
-from atproto_client.models.com.atproto.server import create_session  # type: ignore[import-untyped]
-from atproto_client.models.com.atproto.sync import get_repo_status  # type: ignore[import-untyped]
 from atproto_core.did_doc import DidDocument  # type: ignore[import-untyped]
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 RESOLVE_HANDLE = "com.atproto.identity.resolveHandle"
@@ -27,6 +27,35 @@ _ERROR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 # Visible ASCII, as a header can carry it (RFC 6750 allows less; tokens are opaque to us).
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 _REFRESH_TOKEN = re.compile(rb'"refreshJwt"\s*:\s*("(?:[^"\\]|\\.)*+")')
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+
+class SessionAnswer(_Answer):
+    """`com.atproto.server.createSession`."""
+
+    did: str
+    handle: str
+    access_jwt: str = Field(alias="accessJwt", repr=False)
+    refresh_jwt: str = Field(alias="refreshJwt", repr=False)
+    active: bool | None = None
+    status: str | None = None
+
+
+class HandleAnswer(_Answer):
+    """`com.atproto.identity.resolveHandle`."""
+
+    did: str
+
+
+class RepoStatusAnswer(_Answer):
+    """`com.atproto.sync.getRepoStatus`."""
+
+    did: str
+    active: bool
+    status: str | None = None
 
 
 class Malformed(Exception):
@@ -63,7 +92,7 @@ def read_document(body: bytes) -> Document:
 def read_session(body: bytes) -> CreatedSession:
     answer = _read(_from_json, body)
     said = answer.pop("didDoc", None) if isinstance(answer, dict) else None
-    session = _read(create_session.Response.model_validate, answer)
+    session = _read(SessionAnswer.model_validate, answer)
     if not (_TOKEN.fullmatch(session.access_jwt) and _TOKEN.fullmatch(session.refresh_jwt)):
         raise Malformed("a token that no header could carry")
     return CreatedSession(
@@ -89,13 +118,13 @@ def find_refresh_token(body: bytes) -> str | None:
 
 
 def read_resolved_handle(body: bytes) -> str:
-    return str(_read(resolve_handle.Response.model_validate, _read(_from_json, body)).did)
+    return str(_read(HandleAnswer.model_validate, _read(_from_json, body)).did)
 
 
 def read_repo_status(body: bytes) -> str | None:
     """Why the account is not active (`takendown`, `deactivated`, …); None when it is or nothing is said."""
-    status = _read(get_repo_status.Response.model_validate, _read(_from_json, body))
-    return None if status.active else status.status
+    answer = _read(RepoStatusAnswer.model_validate, _read(_from_json, body))
+    return None if answer.active else answer.status
 
 
 def read_error_name(body: bytes) -> str | None:
