@@ -6,6 +6,7 @@ before, and the sweep sends what could not be sent.
 
 import ssl
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from celery import Celery
@@ -16,6 +17,7 @@ from kombu.pools import ProducerPool
 from redis.exceptions import RedisError
 
 from connections.errors import QueueUnavailable
+from connections.grouped import Grouped
 from connections.messages import CONNECT_ACCOUNT, DISPATCH, Queue
 from connections.service import FIRST_SWEEP_SECONDS
 from connections.settings import Settings
@@ -54,24 +56,31 @@ class CeleryQueue:
         self._connections = self._app.connection_for_write().Pool(_CONNECTIONS)
         self._producers = ProducerPool(self._connections, limit=_CONNECTIONS)
         self._silent_until = 0.0
+        self._send_grouped = Grouped(self._send_all)
 
     def send(self, task_id: str) -> None:
         """Raises `QueueUnavailable` when Redis does not take the message: then the sweep will send it."""
         try:
-            self._put(CONNECT_ACCOUNT, Queue.CONNECT, args=[task_id], task_id=task_id)
+            self._send_grouped(task_id)
         except QueueUnavailable as error:
             raise QueueUnavailable(details={"task_id": task_id}, retry_after=FIRST_SWEEP_SECONDS) from error
 
     def ask_for_dispatch(self) -> None:
         """See `TaskQueue`. Missed by nobody: a dispatcher runs every second."""
-        self._put(DISPATCH, Queue.CONTROL)
+        self._put(DISPATCH, Queue.CONTROL, {})
 
-    def _put(self, task: str, queue: Queue, **options: Any) -> None:
+    def _send_all(self, task_ids: Sequence[str]) -> Sequence[None]:
+        self._put(CONNECT_ACCOUNT, Queue.CONNECT, *({"args": [task_id], "task_id": task_id} for task_id in task_ids))
+        return [None] * len(task_ids)
+
+    def _put(self, task: str, queue: Queue, *messages: Mapping[str, Any]) -> None:
+        """All of them in one round trip. When it fails some may have been taken; those come twice, which is no harm."""
         if time.monotonic() < self._silent_until:
             raise QueueUnavailable
         try:
-            with self._producers.acquire(block=True, timeout=_ACQUIRE_SECONDS) as producer:
-                self._app.send_task(task, queue=queue.value, producer=producer, **options)
+            with self._producers.acquire(block=True, timeout=_ACQUIRE_SECONDS) as producer, producer.batch():
+                for message in messages:
+                    self._app.send_task(task, queue=queue.value, producer=producer, **message)
         except (KombuError, RedisError, OSError) as error:
             self._silent_until = time.monotonic() + _COOL_DOWN_SECONDS
             raise QueueUnavailable from error

@@ -59,7 +59,7 @@ class Worker:
 
 
 def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: Callable[[], None]) -> Worker:
-    """`send` puts a task's message into a queue, `send_rows` one with rows of batches, `ask` one for the dispatcher.
+    """`send` puts a task's message into a queue, `send_rows` some with rows of batches, `ask` one for the dispatcher.
 
     Raises `SettingsError` when the keys are missing or not for this use.
     """

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 # A date that moves less says nothing new.
 _SAME_DATE_SECONDS = 3.0
 
-SendRows = Callable[[Sequence[str]], None]
+SendRows = Callable[[Sequence[Sequence[str]]], None]
 
 
 class Rooms(Protocol):
@@ -50,7 +50,7 @@ class Dispatcher:
         send: SendRows,
         ask: Callable[[], None],
     ) -> None:
-        """`send` puts a message with the ids of rows into the bulk queue, `ask` one for a run of a dispatcher; both
+        """`send` puts messages with the ids of rows into the bulk queue, `ask` one for a run of a dispatcher; both
         may raise `QueueUnavailable`. `budget` is what a host's is called.
         """
         self._dispatching = dispatching
@@ -106,13 +106,12 @@ class Dispatcher:
             self._send_rows(self._dispatching.take([chunk.picks for chunk in chunks]))
 
     def _send_rows(self, messages: Sequence[Sequence[str]]) -> None:
-        for number, message in enumerate(messages):
-            try:
-                self._send(message)
-            except QueueUnavailable:
-                log.warning("dispatch_stopped", cause="queue unavailable")
-                self._dispatching.give_back([task_id for left in messages[number:] for task_id in left])
-                return
+        try:
+            self._send(messages)
+        except QueueUnavailable:
+            log.warning("dispatch_stopped", cause="queue unavailable")
+            self._dispatching.give_back([task_id for message in messages for task_id in message])
+            return
         log.debug("rows_sent", rows=sum(map(len, messages)), messages=len(messages))
 
     def _note(self, board: Board, rooms: Mapping[str, Room], chunks: Sequence[Chunk]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from connections.errors import QueueUnavailable
 from connections.messages import CONNECT_ACCOUNT, CONNECT_ACCOUNTS, DISPATCH, PRUNE, SWEEP, Queue
@@ -60,9 +61,16 @@ def send(task_id: str, queue: Queue) -> None:
     _put(connect_account, queue, [task_id], task_id=task_id)
 
 
-def send_rows(task_ids: Sequence[str]) -> None:
-    """Raises `QueueUnavailable` when Redis does not take the message."""
-    _put(connect_accounts, Queue.BULK, [list(task_ids)])
+def send_rows(messages: Sequence[Sequence[str]]) -> None:
+    """All messages in one round trip. Raises `QueueUnavailable` when Redis does not take them, or some of them."""
+    try:
+        with app.producer_pool.acquire(block=True) as producer, producer.batch():
+            for task_ids in messages:
+                connect_accounts.apply_async(
+                    args=[list(task_ids)], queue=Queue.BULK.value, retry=False, producer=producer
+                )
+    except (OperationalError, RedisError) as error:
+        raise QueueUnavailable from error
 
 
 def ask_for_dispatch() -> None:

@@ -16,6 +16,9 @@ from tests.integration.worker.stack import Stack
 from tests.processes import beat_command, running
 from tests.servers import wait_until
 
+# A worker has half of its four threads for rows, and takes four that are not looked up at a time.
+IN_HAND = 8
+
 pytestmark = pytest.mark.parametrize("stack", ["sqlite", "postgres"], indirect=True)
 
 
@@ -77,9 +80,9 @@ def test_a_batch_is_connected_whole(stack: Stack) -> None:
 def test_one_who_waits_is_served_while_rows_hang(stack: Stack) -> None:
     batch = batch_of(stack, *crowd(50, "wait"))
     with stack.staged_worker(), beating(stack):
-        wait_until(lambda: statuses(stack, batch)[TaskStatus.RUNNING] == 2, what="rows to take half of the threads")
+        wait_until(lambda: statuses(stack, batch)[TaskStatus.RUNNING] == IN_HAND, what="rows to take half of the threads")
         stack.wait_for(TaskStatus.SUCCEEDED, stack.submit("good-99.test"))
-        assert statuses(stack, batch)[TaskStatus.RUNNING] == 2
+        assert statuses(stack, batch)[TaskStatus.RUNNING] == IN_HAND
         stack.tell("go")
         wait_for_the_end(stack, batch)
 
@@ -100,7 +103,7 @@ def test_rows_of_a_worker_that_was_killed_are_done_by_another(stack: Stack) -> N
     batch = batch_of(stack, *crowd(30, "wait"))
     with beating(stack):
         with stack.staged_worker() as worker:
-            wait_until(lambda: statuses(stack, batch)[TaskStatus.RUNNING] == 2, what="rows that are under way")
+            wait_until(lambda: statuses(stack, batch)[TaskStatus.RUNNING] == IN_HAND, what="rows that are under way")
             worker.kill()
         pass_time(stack)
         with stack.staged_worker("well", name="other"):
@@ -113,7 +116,7 @@ def test_rows_of_a_worker_that_was_killed_are_done_by_another(stack: Stack) -> N
 def test_rows_of_a_worker_that_is_told_to_end_are_done_by_another_at_once(stack: Stack) -> None:
     batch = batch_of(stack, *crowd(30, "hang"))
     with beating(stack), stack.staged_worker(grace=0) as worker:
-        wait_until(lambda: statuses(stack, batch)[TaskStatus.RUNNING] == 2, what="rows that are under way")
+        wait_until(lambda: statuses(stack, batch)[TaskStatus.RUNNING] == IN_HAND, what="rows that are under way")
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(10) == 0
         with stack.staged_worker("well", name="other"):
@@ -123,7 +126,7 @@ def test_rows_of_a_worker_that_is_told_to_end_are_done_by_another_at_once(stack:
 def test_a_batch_outlives_the_loss_of_all_messages(stack: Stack) -> None:
     batch = batch_of(stack, *crowd(60, "wait"))
     with stack.staged_worker(), beating(stack):
-        wait_until(lambda: statuses(stack, batch)[TaskStatus.RUNNING] == 2, what="rows that are under way")
+        wait_until(lambda: statuses(stack, batch)[TaskStatus.RUNNING] == IN_HAND, what="rows that are under way")
         stack.valkey.stop()
         stack.valkey.start()
         wait_until(stack.is_consumed, what="the worker to be back")

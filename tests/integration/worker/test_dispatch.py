@@ -108,10 +108,10 @@ class Bench:
         )
         Heartbeat(client, threads=THREADS).beat(renew=True)
 
-    def _send(self, task_ids: Sequence[str]) -> None:
+    def _send(self, messages: Sequence[Sequence[str]]) -> None:
         if self.is_down:
             raise errors.QueueUnavailable
-        self.messages.append(list(task_ids))
+        self.messages += map(list, messages)
 
     def _ask(self) -> None:
         self.asked += 1
