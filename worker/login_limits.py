@@ -4,6 +4,9 @@ Each limit is a log of the logins of its last `seconds` in Redis, a sorted set b
 is entered before it is made, so that a thousand guesses sent at once are not all let through because none of them has
 failed yet: for two minutes, unless it is taken out because it did not fail, or entered in full because it did.
 
+A log that is full of logins under way, and not of failures, holds the next one up for a second: fifty honest callers
+at once are no guessers.
+
 Emptying Redis forgets the failures. That gives a guesser one window more and an honest caller nothing to complain of;
 durable counters would cost every connect another transaction.
 """
@@ -27,7 +30,8 @@ log = structlog.get_logger()
 _PREFIX = "connector:failed-logins"
 
 # Microseconds throughout: the server's clock, whole and exact as a score. ARGV: the entry, count and window of each
-# limit, and for how long an entry counts whose end nobody tells.
+# limit, for how long an entry counts whose end nobody tells, and how soon to come back where logins under way, and not
+# failures, fill a log. The entry of a failure begins with an f.
 _ENTER = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -37,13 +41,18 @@ for i, key in ipairs(KEYS) do
   redis.call('ZREM', key, ARGV[1])
   local excess = redis.call('ZCARD', key) - count
   if excess >= 0 then
+    local failures = 0
+    for _, one in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+      if string.sub(one, 1, 1) == 'f' then failures = failures + 1 end
+    end
+    if failures < count then return {i, tonumber(ARGV[#ARGV])} end
     local leaves_next = redis.call('ZRANGE', key, excess, excess, 'WITHSCORES')
     return {i, leaves_next[2] + window - now}
   end
 end
 for i, key in ipairs(KEYS) do
   local window = tonumber(ARGV[2 * i + 1])
-  local leaves_in = math.min(window, tonumber(ARGV[#ARGV]))
+  local leaves_in = math.min(window, tonumber(ARGV[#ARGV - 1]))
   redis.call('ZADD', key, string.format('%.0f', now - window + leaves_in), ARGV[1])
   redis.call('PEXPIRE', key, window / 1000)
 end
@@ -55,13 +64,17 @@ _HAS_FAILED = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 for i, key in ipairs(KEYS) do
-  redis.call('ZADD', key, string.format('%.0f', now), ARGV[1])
+  redis.call('ZREM', key, ARGV[1])
+  redis.call('ZADD', key, string.format('%.0f', now), 'f' .. ARGV[1])
   redis.call('PEXPIRE', key, ARGV[1 + i] / 1000)
 end
 """
 
 # The longest attempt that the settings allow.
 _UNDER_WAY_SECONDS = 120
+
+# A login under way is over in about that time, and has most likely not failed.
+_SOON_SECONDS = 1
 
 
 class _Limit(NamedTuple):
@@ -142,7 +155,8 @@ class LoginLimits:
         sizes = [number for limit in limits for number in (limit.rate.count, limit.rate.seconds * 1_000_000)]
         try:
             full, microseconds = self._enter_script(
-                keys=[limit.key for limit in limits], args=[entry, *sizes, _UNDER_WAY_SECONDS * 1_000_000]
+                keys=[limit.key for limit in limits],
+                args=[entry, *sizes, _UNDER_WAY_SECONDS * 1_000_000, _SOON_SECONDS * 1_000_000],
             )
         except redis.RedisError as error:
             # Logins go on: the platform limits them too, and no caller can bring this about.

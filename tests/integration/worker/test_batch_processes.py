@@ -80,7 +80,7 @@ def test_a_batch_is_connected_whole(stack: Stack) -> None:
 def test_one_who_waits_is_served_while_rows_hang(stack: Stack) -> None:
     batch = batch_of(stack, *crowd(50, "wait"))
     with stack.staged_worker(), beating(stack):
-        wait_until(lambda: statuses(stack, batch)[TaskStatus.RUNNING] == IN_HAND, what="rows to take half of the threads")
+        wait_until(lambda: statuses(stack, batch)[TaskStatus.RUNNING] == IN_HAND, what="rows to take half the threads")
         stack.wait_for(TaskStatus.SUCCEEDED, stack.submit("good-99.test"))
         assert statuses(stack, batch)[TaskStatus.RUNNING] == IN_HAND
         stack.tell("go")

@@ -1,5 +1,6 @@
 """How many failed logins are let through, on a real Valkey."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -158,18 +159,18 @@ def test_logins_under_way_hold_others_up_for_no_longer_than_they_last(client: re
         enter(ALICE, None)
         with pytest.raises(errors.RateLimited) as caught:
             log_in(some)
-    assert caught.value.retry_after == pytest.approx(120, abs=10)
+    assert caught.value.retry_after == pytest.approx(1, abs=0.1)
     log_in(some)
 
 
 def test_an_attempt_that_ended_with_its_process_is_forgotten_soon(client: redis.Redis) -> None:
     some = limits(client, per_account="1/900")
     some.count(task()).__enter__()(ALICE, None)
-    with pytest.raises(errors.RateLimited) as caught:
+    with pytest.raises(errors.RateLimited):
         log_in(some)
-
-    assert caught.value.retry_after is not None
-    assert caught.value.retry_after <= 120
+    (entered,) = client.zrange(f"connector:failed-logins:account:bluesky:{ALICE}", 0, -1, withscores=True)
+    leaves_in = entered[1] / 1e6 + 900 - time.time()
+    assert 0 < leaves_in <= 120
 
 
 def test_entering_again_counts_once(client: redis.Redis) -> None:
