@@ -169,7 +169,7 @@ def test_an_attempt_that_ended_with_its_process_is_forgotten_soon(client: redis.
     with pytest.raises(errors.RateLimited):
         log_in(some)
     (entered,) = client.zrange(f"connector:failed-logins:account:bluesky:{ALICE}", 0, -1, withscores=True)
-    leaves_in = entered[1] / 1e6 + 900 - time.time()
+    leaves_in = float(entered[1]) / 1e6 + 900 - time.time()
     assert 0 < leaves_in <= 120
 
 
