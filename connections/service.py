@@ -2,14 +2,16 @@
 
 import contextlib
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from connections import api_keys
 from connections.contract import TaskStatus
 from connections.db import Database
-from connections.errors import IdempotencyKeyReused, NotFound, ServiceUnavailable, Unauthorized
+from connections.errors import IdempotencyKeyReused, NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
+from connections.grouped import Grouped
 from connections.ids import new_id
 from connections.intake import ConnectCommand, is_id
 from connections.messages import Queue
@@ -60,6 +62,19 @@ class Patience:
     expires_in: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A connect request that is to be stored, under `task_id` unless it joins another's task."""
+
+    caller: Caller
+    command: ConnectCommand
+    task_id: str
+    request_id: str
+    reply_to: str
+    wait: float
+    sealed: bytes = field(repr=False)
+
+
 class ConnectService:
     """One per API process, used by its threads."""
 
@@ -69,6 +84,7 @@ class ConnectService:
         self._waited_for = Patience(max_attempts=5, expires_in=settings.interactive_task_seconds)
         self._polled = Patience(max_attempts=12, expires_in=settings.patient_task_seconds)
         self._callers: dict[bytes, tuple[float, Caller]] = {}
+        self._store_grouped = Grouped(self._store_each)
 
     def recognise(self, key: str) -> Caller | None:
         """The holder of a key that was authenticated a moment ago. Asks nobody, so it needs no thread."""
@@ -113,59 +129,82 @@ class ConnectService:
         which it does. `task_id` is the id for a new task: who must listen before the task can end chooses it.
         Raises `ValidationFailed` when the profile is not to be determined, and `IdempotencyKeyReused`.
         """
-        patience = self._waited_for if wait > 0 else self._polled
         task_id = task_id or new_id("ct")
         sealed = self._sealer.seal(
             {"identifier": command.identifier, "password": command.password},
             SealedFor(task_id=task_id, workspace_id=caller.workspace_id),
         )
+        request = _Request(caller, command, task_id, request_id, reply_to, wait, sealed)
+        while True:
+            if idempotency_key is None:
+                accepted = self._store_grouped(request)
+            else:
+                accepted = self._store_keyed(request, idempotency_key)
+            if accepted is not None:
+                return accepted
+            # The identical request has ended by now, or is stored: this one is not held up by it again.
+
+    def _store_each(self, requests: Sequence[_Request]) -> list[Accepted | Exception | None]:
+        """In one transaction; a request that is not valid fails alone."""
         fingerprints = self._sealer.fingerprints()
-        keyed = None if idempotency_key is None else _keyed(fingerprints, caller, command, idempotency_key)
+        outcomes: list[Accepted | Exception | None] = []
         with self._database.write() as connection:
-            if keyed is not None and (first := idempotency.first_use(connection, keyed)) is not None:
+            for request in requests:
+                try:
+                    outcomes.append(self._store(connection, request, fingerprints))
+                except ValidationFailed as error:
+                    outcomes.append(error)
+        return outcomes
+
+    def _store_keyed(self, request: _Request, idempotency_key: str) -> Accepted | None:
+        fingerprints = self._sealer.fingerprints()
+        keyed = _keyed(fingerprints, request.caller, request.command, idempotency_key)
+        with self._database.write() as connection:
+            first = idempotency.first_use(connection, keyed)
+            if first is not None:
                 if first.fingerprint != keyed.fingerprint:
                     raise IdempotencyKeyReused
-                self._join(connection, first.resource_id, wait=wait, reply_to=reply_to)
+                self._join(connection, first.resource_id, wait=request.wait, reply_to=request.reply_to)
                 return Accepted(first.resource_id, first.request_id, is_new=False)
-            profile_id = resolve_profile(connection, caller.workspace_id, command.profile_id)
-            fingerprint = fingerprints.of(
-                caller.workspace_id, profile_id, command.platform, command.identifier, command.password
-            )
-            is_new = tasks.insert_task(
-                connection,
-                task_id=task_id,
-                workspace_id=caller.workspace_id,
-                profile_id=profile_id,
-                platform=command.platform,
-                queue=Queue.CONNECT,
-                request_id=request_id,
-                sealed_credentials=sealed,
-                fingerprint=fingerprint,
-                reply_to=reply_to if wait > 0 else None,
-                caller_waits=wait if wait > 0 else None,
-                max_attempts=patience.max_attempts,
-                expires_in=patience.expires_in,
-                sweep_in=FIRST_SWEEP_SECONDS,
-            )
-            accepted_id = task_id if is_new else _in_flight(connection, caller.workspace_id, fingerprint)
-            if accepted_id is not None:
-                if not is_new:
-                    self._join(connection, accepted_id, wait=wait, reply_to=reply_to)
-                if keyed is None or idempotency.insert_use(
-                    connection, keyed, resource_id=accepted_id, request_id=request_id
-                ):
-                    return Accepted(accepted_id, request_id, is_new=is_new)
-                connection.rollback()  # the key was used in this very moment, and its task is the one
-        # The identical request has ended by now, or is stored: this one is not held up by it again.
-        return self.accept(
-            caller,
-            command,
-            request_id=request_id,
-            reply_to=reply_to,
-            wait=wait,
-            task_id=task_id,
-            idempotency_key=idempotency_key,
+            accepted = self._store(connection, request, fingerprints)
+            if accepted is None or idempotency.insert_use(
+                connection, keyed, resource_id=accepted.task_id, request_id=request.request_id
+            ):
+                return accepted
+            connection.rollback()  # the key was used in this very moment, and its task is the one
+        return None
+
+    def _store(self, connection: Connection, request: _Request, fingerprints: Fingerprints) -> Accepted | None:
+        """None when an identical request was in flight whose time is over: now it has ended."""
+        caller, command, wait = request.caller, request.command, request.wait
+        patience = self._waited_for if wait > 0 else self._polled
+        profile_id = resolve_profile(connection, caller.workspace_id, command.profile_id)
+        fingerprint = fingerprints.of(
+            caller.workspace_id, profile_id, command.platform, command.identifier, command.password
         )
+        is_new = tasks.insert_task(
+            connection,
+            task_id=request.task_id,
+            workspace_id=caller.workspace_id,
+            profile_id=profile_id,
+            platform=command.platform,
+            queue=Queue.CONNECT,
+            request_id=request.request_id,
+            sealed_credentials=request.sealed,
+            fingerprint=fingerprint,
+            reply_to=request.reply_to if wait > 0 else None,
+            caller_waits=wait if wait > 0 else None,
+            max_attempts=patience.max_attempts,
+            expires_in=patience.expires_in,
+            sweep_in=FIRST_SWEEP_SECONDS,
+        )
+        if is_new:
+            return Accepted(request.task_id, request.request_id, is_new=True)
+        task_id = _in_flight(connection, caller.workspace_id, fingerprint)
+        if task_id is None:
+            return None
+        self._join(connection, task_id, wait=wait, reply_to=request.reply_to)
+        return Accepted(task_id, request.request_id, is_new=False)
 
     def _join(self, connection: Connection, task_id: str, *, wait: float, reply_to: str) -> None:
         """Lets a task be tried as hard as the most patient of those who want its outcome would have it."""

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from connections.models import api_keys, profiles, workspaces
 from connections.sqltime import from_now
@@ -50,8 +51,13 @@ def profiles_of(connection: Connection, workspace_id: str) -> list[NamedRow]:
 
 
 def profile_ids(connection: Connection, workspace_id: str, *, limit: int) -> list[str]:
-    query = select(profiles.c.id).where(profiles.c.workspace_id == workspace_id).order_by(profiles.c.id).limit(limit)
-    return list(connection.execute(query).scalars())
+    return list(connection.execute(_profile_ids(), {"workspace": workspace_id, "most": limit}).scalars())
+
+
+@cache
+def _profile_ids() -> Any:
+    of_workspace = profiles.c.workspace_id == bindparam("workspace")
+    return select(profiles.c.id).where(of_workspace).order_by(profiles.c.id).limit(bindparam("most"))
 
 
 def has_profile(connection: Connection, workspace_id: str, profile_id: str) -> bool:

@@ -248,3 +248,32 @@ def test_who_joins_a_task_that_is_polled_does_not_hurry_it(service: ConnectServi
     accept(service, tenant, wait=25)
 
     assert waits_until(database) is None
+
+
+def test_requests_that_come_at_once_are_each_answered_for_themselves(
+    service: ConnectService, database: Database
+) -> None:
+    """New ones, identical ones, and ones that are wrong."""
+    tenant, other = make_tenant(database), make_tenant(database)
+    wanted: list[dict[str, Any]] = [
+        *({"identifier": f"person{number}.test"} for number in range(10)),
+        *({"identifier": "twin.test"} for _ in range(10)),
+        *({"identifier": f"lost{number}.test", "profile_id": other.profile_ids[0]} for number in range(10)),
+    ]
+
+    def ask(command: dict[str, Any]) -> Accepted | ValidationFailed:
+        try:
+            return accept(service, tenant, **command)
+        except ValidationFailed as error:
+            return error
+
+    with ThreadPoolExecutor(30) as threads:
+        answers = list(threads.map(ask, wanted))
+
+    people, twins, lost = answers[:10], answers[10:20], answers[20:]
+    assert len({one.task_id for one in people if isinstance(one, Accepted) and one.is_new}) == 10
+    assert [one.is_new for one in twins if isinstance(one, Accepted)].count(True) == 1
+    assert len({one.task_id for one in twins if isinstance(one, Accepted)}) == 1
+    assert all(isinstance(one, ValidationFailed) for one in lost)
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(connect_tasks)).scalar_one() == 11
