@@ -1,7 +1,8 @@
-"""The service with a number of workers before a sandbox with many hosts, and batches sent through it.
+"""The service with a number of workers before a sandbox, and batches sent through it.
 
-Handles are asked of the sandbox's entryway, documents of its directory and logins of the hosts under load, so that
-each of these sees one request a row. The product runs by its own commands on Postgres and a real Valkey.
+Accounts are the hosted service's, which log in at its entryway by handle, or live at many hosts and are sent by DID:
+then handles are asked of the entryway, documents of the directory and logins of the hosts, so that each of these sees
+one request a row. The product runs by its own commands on Postgres and a real Valkey.
 """
 
 import json
@@ -36,10 +37,12 @@ from tests.faults.part import Part
 from tests.processes import api_command, beat_command
 from tests.servers import Postgres, Valkey, free_port, running_postgres, running_valkey, wait_until
 
-LOGIN_SECONDS = 0.2
+# A login takes a real PDS 350 ms; shorter like the windows of the limit, so that about as many are under way at once.
+LOGIN_SECONDS = 0.05
 LIMIT = 3000
 WINDOW_SECONDS = 300
 START_SECONDS = 120.0
+HOSTED_DOMAIN = "bsky.test"
 LOOK_SECONDS = 1.0
 
 _numbers = count()
@@ -47,9 +50,10 @@ _numbers = count()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a batch. `ref` names it or its kind in the results."""
+    """One row of a batch. `identifier` is what is sent of the account, `ref` names the row or its kind in results."""
 
     account: SandboxAccount
+    identifier: str
     ref: str
 
 
@@ -75,6 +79,8 @@ class Rig:
     postgres: Postgres
     valkey: Valkey
     sandbox: SandboxProcess
+    is_hosted: bool
+    """Whether accounts are the hosted service's, by handle."""
 
     def tenant(self) -> Tenant:
         return make_tenant(self.database)
@@ -86,14 +92,15 @@ class Rig:
 
     def rows(self, number: int, host: str = "pds", ref: str = "") -> list[Row]:
         """That many new accounts on a host."""
-        handles = [f"bulk{next(_numbers)}.test" for _ in range(number)]
+        domain = HOSTED_DOMAIN if self.is_hosted else "test"
+        handles = [f"bulk{next(_numbers)}.{domain}" for _ in range(number)]
         accounts = self.sandbox.control.create_accounts(handles, host=host, app_password=CROWD_PASSWORD)
-        return [Row(account, ref or host) for account in accounts]
+        return [Row(account, account.handle if self.is_hosted else account.did, ref or host) for account in accounts]
 
     def post(self, tenant: Tenant, rows: Sequence[Row]) -> str:
-        """Sends them as one batch by DID; gives its id. Raises `AssertionError` unless all are accepted."""
+        """Sends them as one batch; gives its id. Raises `AssertionError` unless all are accepted."""
         lines = (
-            {"handle": row.account.did, "app_password": row.account.app_password, "external_ref": row.ref}
+            {"handle": row.identifier, "app_password": row.account.app_password, "external_ref": row.ref}
             for row in rows
         )
         body = "".join(json.dumps(line) + "\n" for line in lines)
@@ -145,11 +152,16 @@ class Rig:
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
+    @property
+    def busiest_url(self) -> str:
+        """Of the host that logs in the accounts of `rows`."""
+        return self.sandbox.hosts[ENTRYWAY] if self.is_hosted else self.sandbox.pds_url
+
     def logins(self) -> Counter[int]:
-        """How many logins all hosts but the entryway answered, by status."""
+        """How many logins all hosts answered, by status."""
         answered: Counter[int] = Counter()
         for tally in self.sandbox.control.tally():
-            if tally.method == CREATE_SESSION and tally.host != ENTRYWAY:
+            if tally.method == CREATE_SESSION:
                 answered[tally.status] += tally.count
         return answered
 
@@ -174,10 +186,11 @@ def _cpu_seconds(pid: int) -> float:
 
 @contextmanager
 def running_rig(
-    *, workers: int = 1, scale: float, hosts: int = 1, limits: bool = True, **settings: str
+    *, workers: int = 1, scale: float, hosts: int = 0, limits: bool = True, **settings: str
 ) -> Iterator[Rig]:
     """`scale` shortens the windows of the sandbox's limits and of the service's budget alike; without `limits` the
-    sandbox has none. `settings` are further variables, without their prefix."""
+    sandbox has none. Without `hosts` all accounts are the hosted service's. `settings` are further variables, without
+    their prefix."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bulk-", ignore_cleanup_errors=True)))
         postgres = stack.enter_context(running_postgres())
@@ -187,16 +200,18 @@ def running_rig(
         stack.callback(database.close)
         valkey = stack.enter_context(running_valkey(directory))
         sandbox = stack.enter_context(SandboxProcess(*_sandbox_arguments(hosts, scale, limits=limits)))
-        if limits:
+        if limits and hosts:
             # It knows the names of all hosts, so it would be the first to run out of what is measured at the others.
             sandbox.control.limits(enabled=False, host=ENTRYWAY)
+        entryway = httpx.URL(sandbox.hosts[ENTRYWAY])
         environment = {
             "CONNECTOR_VAR_DIR": str(directory / "var"),
             "CONNECTOR_DATABASE_URL": database_url,
             "CONNECTOR_REDIS_URL": valkey.url,
             "CONNECTOR_PLC_URL": sandbox.plc_url,
-            "CONNECTOR_DEV_PDS_URL": sandbox.hosts[ENTRYWAY],
-            "CONNECTOR_BLUESKY_URL": sandbox.pds_url,
+            "CONNECTOR_DEV_PDS_URL": str(entryway),
+            "CONNECTOR_BLUESKY_URL": str(entryway.copy_with(host=HOSTED_DOMAIN)),
+            "CONNECTOR_DNS_SERVERS": sandbox.dns_address,
             "CONNECTOR_HOST_BUDGET": f"{LIMIT}/{round(WINDOW_SECONDS * scale)}",
             **{f"CONNECTOR_{name.upper()}": value for name, value in settings.items()},
         }
@@ -208,13 +223,14 @@ def running_rig(
         for part in parts.values():
             stack.callback(part.end)
             part.start()
-        rig = Rig(f"http://127.0.0.1:{port}", parts, database, postgres, valkey, sandbox)
+        rig = Rig(f"http://127.0.0.1:{port}", parts, database, postgres, valkey, sandbox, not hosts)
         _wait(rig, port)
         yield rig
 
 
 def _sandbox_arguments(hosts: int, scale: float, *, limits: bool) -> Iterable[str]:
-    yield from ("--pds-count", str(hosts), "--entryway-port", "0", "--delay-ms", str(1000 * LOGIN_SECONDS))
+    yield from ("--pds-count", str(max(1, hosts)), "--delay-ms", str(1000 * LOGIN_SECONDS))
+    yield from ("--entryway-port", "0", "--did-doc", "--hosted-domain", HOSTED_DOMAIN)
     yield from ("--limits", "--limits-scale", str(scale)) if limits else ()
 
 

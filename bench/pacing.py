@@ -24,7 +24,6 @@ import httpx
 
 from bench.bulk import LIMIT, WINDOW_SECONDS, End, Rig, Row, running_rig, summed
 from bench.pacing_report import keep, show
-from sandbox.client import SandboxAccount
 from sandbox.faults import Delay, Status
 from sandbox.plc import did_document
 from tests.e2e.stack import body
@@ -124,7 +123,7 @@ def eating(rig: Rig, per_second: float) -> Iterator[dict[int, int]]:
 
     def eat() -> None:
         started = time.monotonic()
-        with httpx.Client(base_url=rig.sandbox.pds_url, trust_env=False) as client:
+        with httpx.Client(base_url=rig.busiest_url, trust_env=False) as client:
             for number in range(1, 1_000_000):
                 if is_over.wait(max(0.0, started + number / per_second - time.monotonic())):
                     return
@@ -233,17 +232,19 @@ def call_for(rig: Rig, tenant: Any, callers: Iterator[Row], is_over: Callable[[i
     threads = []
     started = time.monotonic()
 
-    def call(account: SandboxAccount) -> None:
+    def call(row: Row) -> None:
         began = time.monotonic()
         with rig.client(tenant) as client:
-            status = client.post("/v1/accounts/connect", json=body(account.did, account.app_password)).status_code
+            status = client.post(
+                "/v1/accounts/connect", json=body(row.identifier, row.account.app_password)
+            ).status_code
         answers.append((status, time.monotonic() - began))
 
     for number, row in enumerate(callers):
         if is_over(number):
             break
         time.sleep(max(0.0, started + number / CALLS_PER_SECOND - time.monotonic()))
-        thread = threading.Thread(target=call, args=(row.account,))
+        thread = threading.Thread(target=call, args=(row,))
         thread.start()
         threads.append(thread)
     for thread in threads:
