@@ -22,7 +22,7 @@ LOOKAHEAD_SECONDS = 1.5
 
 # One message is about so much work.
 _CHUNK_SECONDS = 1.0
-_LARGEST_CHUNK = 16
+LARGEST_CHUNK = 16
 _UNKNOWN_CHUNK = 4
 
 # A host that takes longer to answer gets few rows at once, or a dozen such hosts would hold all threads.
@@ -138,7 +138,7 @@ def chunk_size(room: Room | None) -> int:
         return _UNKNOWN_CHUNK
     if room.seconds is None:
         return 1
-    return max(1, min(_LARGEST_CHUNK, int(_CHUNK_SECONDS / max(room.seconds, 0.001))))
+    return max(1, min(LARGEST_CHUNK, int(_CHUNK_SECONDS / max(room.seconds, 0.001))))
 
 
 def chunks_under_way(sent: Iterable[Sent], rooms: Mapping[str, Room]) -> Counter[str]:

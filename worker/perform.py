@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -38,7 +38,7 @@ class _Row:
     """
 
     task: ClaimedTask
-    credentials: Credentials | None
+    credentials: Credentials | None = field(repr=False)
     looks_first: bool
 
 

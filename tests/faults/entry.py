@@ -62,6 +62,7 @@ def shorten(module: ModuleType, constant: str, seconds: float) -> None:
 
 def hold_at_points(orders: Orders, name: str) -> None:
     from connections.settlement import Settlement  # noqa: PLC0415
+    from worker.settle import Settler  # noqa: PLC0415
 
     def stop(point: Point, task_id: str) -> None:
         if orders.is_held(name, point):
@@ -69,23 +70,35 @@ def hold_at_points(orders: Orders, name: str) -> None:
         while orders.is_held(name, point):
             time.sleep(_LOOK_SECONDS)
 
-    def around(method: str, *, before: Point | None = None, after: Point | None = None) -> None:
-        real: Callable[..., Any] = getattr(Settlement, method)
+    def around(
+        owner: type,
+        method: str,
+        id_of: Callable[[Any], str],
+        *,
+        before: Point | None = None,
+        after: Point | None = None,
+    ) -> None:
+        real: Callable[..., Any] = getattr(owner, method)
 
         @wraps(real)
-        def held(self: Settlement, task: Any, *args: Any, **kwargs: Any) -> Any:
+        def held(self: Any, first: Any, *args: Any, **kwargs: Any) -> Any:
             if before:
-                stop(before, task.id)
-            result = real(self, task, *args, **kwargs)
+                stop(before, id_of(first))
+            result = real(self, first, *args, **kwargs)
             if after:
-                stop(after, task.id)
+                stop(after, id_of(first))
             return result
 
-        setattr(Settlement, method, held)
+        setattr(owner, method, held)
 
-    around("open_credentials", before=Point.CLAIMED)
-    around("succeed", before=Point.LOGGED_IN, after=Point.SETTLED)
-    around("postpone", before=Point.FAILED)
+    def of_task(task: Any) -> str:
+        return str(task.id)
+
+    around(Settlement, "open_credentials", of_task, before=Point.CLAIMED)
+    around(Settlement, "succeed", of_task, before=Point.LOGGED_IN, after=Point.SETTLED)
+    around(Settlement, "postpone", of_task, before=Point.FAILED)
+    # Rows of one message are settled together; the first speaks for them.
+    around(Settler, "keep_all", lambda rows: str(rows[0].held.task.id), before=Point.LOGGED_IN, after=Point.SETTLED)
 
 
 def tamper_with_messages(orders: Orders, chance: random.Random) -> None:

@@ -25,6 +25,7 @@ from tests.faults.orders import Point
 from tests.faults.part import Part
 from tests.processes import ROOT, frozen
 from tests.servers import wait_until
+from worker.dispatch_plan import LARGEST_CHUNK
 
 COUNT = 300
 # Of a worker's threads at a point; batches have half of all.
@@ -52,7 +53,7 @@ def test_workers_killed_again_and_again(fleet: Fleet) -> None:
         fleet.release(point, worker)
         assert batch.rows_left
         fleet[worker].start()  # the next kill does not wait for it, or the other would finish the batch meanwhile
-    batch.prove(repeats=len(kills) * THREADS, once_more=len(kills))
+    batch.prove(repeats=len(kills) * THREADS * LARGEST_CHUNK, once_more=len(kills))
 
 
 def test_valkey_killed_and_back_empty(fleet: Fleet) -> None:
@@ -80,7 +81,7 @@ def test_postgres_killed_and_back(fleet: Fleet) -> None:
     fleet.release(Point.LOGGED_IN, "worker-1")
     until_answered_with(batch, 503, batch_id)
     fleet.postgres.start()
-    batch.prove(repeats=len(WORKERS) * THREADS, once_more=1)
+    batch.prove(repeats=len(WORKERS) * THREADS * LARGEST_CHUNK, once_more=1)
 
 
 def test_api_killed_while_the_batch_arrives_and_while_its_events_are_read(fleet: Fleet) -> None:
