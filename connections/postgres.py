@@ -15,11 +15,13 @@ import psycopg
 from psycopg.abc import PQGen
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 T = TypeVar("T")
 
 _CONNECT_SECONDS = 3
-_PING_SECONDS = 2.0
+_BEGIN_SECONDS = 2.0
 
 # Ordered: waiting for a lock ends before the statement does, and both before the client gives up on the server. What
 # the client left behind ends by itself, and with it the locks it held.
@@ -61,8 +63,6 @@ class _Connection(psycopg.Connection[Any]):
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         ends_at = _ends_at.get() if timeout is None else time.monotonic() + timeout
-        if self.autocommit:  # only the pool's ping is: a dead connection must leave time for a fresh one
-            ends_at = min(ends_at, time.monotonic() + _PING_SECONDS)
         if ends_at == math.inf:
             return super().wait(gen, interval)
         try:
@@ -77,8 +77,8 @@ class _Connection(psycopg.Connection[Any]):
 def create_postgres_engine(url: URL, **options: Any) -> Engine:
     engine = create_engine(
         url,
-        pool_pre_ping=True,
         connect_args={
+            "autocommit": True,  # the driver would begin on its own and too late; `_begin` does
             "options": " ".join(f"-c {name}={value}" for name, value in _SERVER_SETTINGS.items()),
             # For a migration, which has no time limit.
             "keepalives_idle": 5,
@@ -89,6 +89,7 @@ def create_postgres_engine(url: URL, **options: Any) -> Engine:
         **options,
     )
     event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "checkout", _begin)
     return engine
 
 
@@ -97,3 +98,18 @@ def _connect(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict
     if seconds < 2:  # psycopg waits no less
         raise Silent("no time is left to connect")
     return _Connection.connect(*arguments, **{**parameters, "connect_timeout": int(seconds)})
+
+
+def _begin(connection: _Connection, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """Begins the transaction, and so notices with no round trip of its own when the connection was lost meanwhile.
+
+    Then the pool gives up all that are as old, and tries once more with a fresh one.
+    """
+    try:
+        with time_limit(min(_BEGIN_SECONDS, _ends_at.get() - time.monotonic())):  # leaves time for the fresh one
+            connection.execute("BEGIN", prepare=False)
+    except psycopg.OperationalError as error:
+        if "has_begun" in record.info:
+            raise InvalidatePoolError from error
+        raise
+    record.info["has_begun"] = True

@@ -5,6 +5,8 @@ through the lost connection and fails with an `AttributeError`, which ends the w
 fails as Celery expects. And a message that could not be acknowledged, because Redis hung for that moment, counts as
 unacknowledged for as long as the connection lasts: a slot less for each, until none is left in a worker that answers
 pings. Here it counts as done.
+
+And it builds a client of Redis for every message and every acknowledgement, which costs as much as the call.
 """
 
 from collections.abc import Iterator
@@ -34,6 +36,14 @@ class LosableChannel(Channel):
     """Once its connection is lost it takes part in nothing. The rows bring back what its messages were about."""
 
     QoS = LosableQoS
+    _blocking_client: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
+        if asynchronous:
+            return super()._create_client(asynchronous)
+        if self._blocking_client is None or self._blocking_client.connection_pool is not self.pool:
+            self._blocking_client = super()._create_client()
+        return self._blocking_client
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
