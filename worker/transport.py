@@ -38,7 +38,7 @@ class LosableChannel(Channel):
     QoS = LosableQoS
     _blocking_client: Any = None
 
-    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
+    def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:
             return super()._create_client(asynchronous)
         if self._blocking_client is None or self._blocking_client.connection_pool is not self.pool:
