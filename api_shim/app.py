@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api_shim import routes
 from api_shim.bootstrap import Shim, build_shim
 from api_shim.broker import Broker
+from api_shim.direct import DirectConnect
 from api_shim.docs import add_docs
 from api_shim.errors import BugBarrier, add_error_handlers
 from api_shim.metrics import RequestMetrics
@@ -27,7 +29,7 @@ def create_app(
 ) -> FastAPI:
     """The keyword arguments replace real parts. Raises `SettingsError` when settings or keys are missing or wrong."""
     shim = build_shim(settings, service=service, queue=queue, broker=broker)
-    app = FastAPI(
+    app = _Application(
         title=TITLE,
         summary=SUMMARY,
         version=API_VERSION,
@@ -43,14 +45,19 @@ def create_app(
     )
     app.state.shim = shim
     add_error_handlers(app)
-    # The last one added is the outermost: every line below it has the request id, every answer is counted.
     app.add_middleware(BugBarrier)
-    app.add_middleware(RequestMetrics, metrics=shim.metrics)
-    app.add_middleware(RequestIds)
     for router in routes.ALL:
         app.include_router(router)
     add_docs(app)
     return app
+
+
+class _Application(FastAPI):
+    """Every line of a request has its id, every answer is counted, and connect calls go no further than need be."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        shim: Shim = self.state.shim
+        return RequestIds(RequestMetrics(DirectConnect(super().build_middleware_stack()), shim.metrics))
 
 
 @asynccontextmanager

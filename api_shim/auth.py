@@ -20,13 +20,17 @@ class WorkspaceKey(SecurityBase):
         self.scheme_name = "WorkspaceApiKey"
 
     async def __call__(self, request: Request) -> Caller:
-        """Raises `Unauthorized`, the same for every cause: nobody learns whether a key exists."""
-        scheme, key = get_authorization_scheme_param(request.headers.get("authorization"))
-        if scheme.lower() != "bearer":
-            raise Unauthorized
-        shim = shim_of(request)
-        caller = shim.service.recognise(key)
-        return caller if caller is not None else await shim.reading.run(shim.service.authenticate, key)
+        return await authenticate(request)
+
+
+async def authenticate(request: Request) -> Caller:
+    """Raises `Unauthorized`, the same for every cause: nobody learns whether a key exists."""
+    scheme, key = get_authorization_scheme_param(request.headers.get("authorization"))
+    if scheme.lower() != "bearer":
+        raise Unauthorized
+    shim = shim_of(request)
+    caller = shim.service.recognise(key)
+    return caller if caller is not None else await shim.reading.run(shim.service.authenticate, key)
 
 
 TheCaller = Annotated[Caller, Depends(WorkspaceKey())]

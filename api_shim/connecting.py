@@ -25,34 +25,33 @@ class Connecting:
     request_id: str
 
 
-async def connect(
-    shim: Shim,
-    caller: Caller,
-    command: ConnectCommand,
-    *,
-    request_id: str,
-    idempotency_key: str | None,
-    wait: float,
-    hung_up: "asyncio.Future[None]",
-) -> Connecting:
-    """The task, once it has ended or `wait` seconds are over.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A connect request, and who makes it."""
+
+    caller: Caller
+    command: ConnectCommand
+    request_id: str
+    idempotency_key: str | None
+
+
+async def accept(shim: Shim, asked: Asked) -> Connecting:
+    """The task as it stands once it is stored and sent.
 
     Raises `ValidationFailed` when the profile is not to be determined, `IdempotencyKeyReused`, `QueueUnavailable` when
-    the task is stored but its message not sent, `ServiceUnavailable`, and `HungUp`.
+    the task is stored but its message not sent, and `ServiceUnavailable`.
     """
+    accepted = await shim.accepting.run(_accept_and_send, shim, asked, task_id=new_id("ct"), wait=0)
+    row = accepted.row or await _stands(shim, asked.caller, accepted.task_id)
+    return Connecting(row, accepted.request_id)
+
+
+async def connect(shim: Shim, asked: Asked, *, wait: float, hung_up: "asyncio.Future[None]") -> Connecting:
+    """The task, once it has ended or `wait` seconds are over. Raises what `accept` raises, and `HungUp`."""
     ends_at = asyncio.get_running_loop().time() + wait
-    task_id = new_id("ct")
+    caller, task_id = asked.caller, new_id("ct")
     with shim.waiting.register(task_id) as waiter:
-        accepted = await shim.accepting.run(
-            _accept_and_send,
-            shim,
-            caller,
-            command,
-            task_id=task_id,
-            request_id=request_id,
-            idempotency_key=idempotency_key,
-            wait=wait,
-        )
+        accepted = await shim.accepting.run(_accept_and_send, shim, asked, task_id=task_id, wait=wait)
         if accepted.is_new:
             row = await waiter.wait(_seconds_until(ends_at), hung_up)
         else:
@@ -84,24 +83,15 @@ def _seconds_until(moment: float) -> float:
     return moment - asyncio.get_running_loop().time()
 
 
-def _accept_and_send(
-    shim: Shim,
-    caller: Caller,
-    command: ConnectCommand,
-    *,
-    task_id: str,
-    request_id: str,
-    idempotency_key: str | None,
-    wait: float,
-) -> Accepted:
+def _accept_and_send(shim: Shim, asked: Asked, *, task_id: str, wait: float) -> Accepted:
     accepted = shim.service.accept(
-        caller,
-        command,
-        request_id=request_id,
+        asked.caller,
+        asked.command,
+        request_id=asked.request_id,
         reply_to=shim.id,
         wait=wait,
         task_id=task_id,
-        idempotency_key=idempotency_key,
+        idempotency_key=asked.idempotency_key,
     )
     log.info("connect_accepted", task_id=accepted.task_id, joined=not accepted.is_new, wait=wait)
     if accepted.is_new:  # otherwise an identical request is in flight, and its message with it

@@ -98,15 +98,20 @@ def error_answer(
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(ConnectorError, _on_connector_error)
+    app.add_exception_handler(ConnectorError, _on_our_own)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
-    app.add_exception_handler(HungUp, _on_hang_up)
+    app.add_exception_handler(HungUp, _on_our_own)
 
 
-async def _on_connector_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ConnectorError)
-    return _describe(request, error)
+def answer_to(request: Request, error: ConnectorError | HungUp) -> Response:
+    """What a request is told that ended with this error."""
+    return _describe(request, error) if isinstance(error, ConnectorError) else Response(status_code=GONE)
+
+
+async def _on_our_own(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ConnectorError | HungUp)
+    return answer_to(request, error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -129,10 +134,6 @@ async def _on_invalid_parameters(request: Request, error: Exception) -> Response
         for problem in error.errors()
     ]
     return _describe(request, ValidationFailed(issues[0].message if len(issues) == 1 else None, issues=issues))
-
-
-async def _on_hang_up(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=GONE)
 
 
 def _describe(request: HTTPConnection, error: ConnectorError, headers: Mapping[str, str] | None = None) -> Response:

@@ -145,7 +145,7 @@ class InstantService(ConnectService):
     ) -> Accepted:
         assert task_id is not None
         self._redis.takes[task_id] = float(command.identifier)
-        return Accepted(task_id, request_id, is_new=True)
+        return Accepted(task_id, request_id, replace(self._queued, id=task_id))
 
     @override
     def task(self, caller: Caller, task_id: str) -> TaskRow:

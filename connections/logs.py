@@ -64,16 +64,16 @@ def _for_machines(process: ProcessName) -> list[Processor]:
 
     return [
         add_process,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
         *_last_steps(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.JSONRenderer(),
     ]
 
 
 def _for_people(stream: TextIO) -> list[Processor]:
     return [
-        structlog.processors.TimeStamper(fmt="%H:%M:%SZ", utc=True),
         *_last_steps(),
+        structlog.processors.TimeStamper(fmt="%H:%M:%SZ", utc=True),
         _drop_what_says_nothing,
         structlog.dev.ConsoleRenderer(
             colors=wants_colours(stream), pad_event_to=24, exception_formatter=structlog.dev.plain_traceback

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from sqlalchemy import Connection
 
@@ -46,12 +47,17 @@ class Caller:
 class Accepted:
     """`is_new` is false when an earlier request has the task: both callers wait for one outcome.
 
-    `request_id` is the one to tell it under, which is the first one's where the caller repeats a request.
+    `request_id` is the one to tell it under, which is the first one's where the caller repeats a request. `row` is a
+    new task as it was stored.
     """
 
     task_id: str
     request_id: str
-    is_new: bool
+    row: TaskRow | None = None
+
+    @property
+    def is_new(self) -> bool:
+        return self.row is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +155,11 @@ class ConnectService:
         fingerprints = self._sealer.fingerprints()
         outcomes: list[Accepted | Exception | None] = []
         with self._database.write() as connection:
+            profile_of = cache(partial(resolve_profile, connection))  # most requests come from a few workspaces
             for request in requests:
                 try:
-                    outcomes.append(self._store(connection, request, fingerprints))
+                    profile_id = profile_of(request.caller.workspace_id, request.command.profile_id)
+                    outcomes.append(self._store(connection, request, profile_id, fingerprints))
                 except ValidationFailed as error:
                     outcomes.append(error)
         return outcomes
@@ -165,8 +173,9 @@ class ConnectService:
                 if first.fingerprint != keyed.fingerprint:
                     raise IdempotencyKeyReused
                 self._join(connection, first.resource_id, wait=request.wait, reply_to=request.reply_to)
-                return Accepted(first.resource_id, first.request_id, is_new=False)
-            accepted = self._store(connection, request, fingerprints)
+                return Accepted(first.resource_id, first.request_id)
+            profile_id = resolve_profile(connection, request.caller.workspace_id, request.command.profile_id)
+            accepted = self._store(connection, request, profile_id, fingerprints)
             if accepted is None or idempotency.insert_use(
                 connection, keyed, resource_id=accepted.task_id, request_id=request.request_id
             ):
@@ -174,15 +183,16 @@ class ConnectService:
             connection.rollback()  # the key was used in this very moment, and its task is the one
         return None
 
-    def _store(self, connection: Connection, request: _Request, fingerprints: Fingerprints) -> Accepted | None:
+    def _store(
+        self, connection: Connection, request: _Request, profile_id: str, fingerprints: Fingerprints
+    ) -> Accepted | None:
         """None when an identical request was in flight whose time is over: now it has ended."""
         caller, command, wait = request.caller, request.command, request.wait
         patience = self._waited_for if wait > 0 else self._polled
-        profile_id = resolve_profile(connection, caller.workspace_id, command.profile_id)
         fingerprint = fingerprints.of(
             caller.workspace_id, profile_id, command.platform, command.identifier, command.password
         )
-        is_new = tasks.insert_task(
+        row = tasks.insert_task(
             connection,
             task_id=request.task_id,
             workspace_id=caller.workspace_id,
@@ -198,13 +208,13 @@ class ConnectService:
             expires_in=patience.expires_in,
             sweep_in=FIRST_SWEEP_SECONDS,
         )
-        if is_new:
-            return Accepted(request.task_id, request.request_id, is_new=True)
+        if row is not None:
+            return Accepted(row.id, request.request_id, row)
         task_id = _in_flight(connection, caller.workspace_id, fingerprint)
         if task_id is None:
             return None
         self._join(connection, task_id, wait=wait, reply_to=request.reply_to)
-        return Accepted(task_id, request.request_id, is_new=False)
+        return Accepted(task_id, request.request_id)
 
     def _join(self, connection: Connection, task_id: str, *, wait: float, reply_to: str) -> None:
         """Lets a task be tried as hard as the most patient of those who want its outcome would have it."""

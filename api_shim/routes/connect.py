@@ -17,11 +17,13 @@ from connections.intake import parse_connect
 
 router = APIRouter(tags=["accounts"])
 
+PATH = "/v1/accounts/connect"
+
 # Two credentials and an id are a few hundred bytes.
 _MAX_BODY_BYTES = 64 * 1024
 
 
-@router.post("/v1/accounts/connect", operation_id="connect_account", status_code=201, **connect_docs.CONNECT)
+@router.post(PATH, operation_id="connect_account", status_code=201, **connect_docs.CONNECT)
 async def connect_account(request: Request, caller: TheCaller) -> Response:
     """Connects an account with credentials.
 
@@ -30,16 +32,12 @@ async def connect_account(request: Request, caller: TheCaller) -> Response:
     preferences = parse_prefer(request.headers.getlist("prefer"))
     key = parse_idempotency_key(request.headers.getlist(IDEMPOTENCY_KEY))
     command = parse_connect(await read_json(request, max_bytes=_MAX_BODY_BYTES))
+    asked = connecting.Asked(caller, command, request_id_of(request), key)
     shim = shim_of(request)
-    async with listening(request) as hung_up:
-        task = await connecting.connect(
-            shim,
-            caller,
-            command,
-            request_id=request_id_of(request),
-            idempotency_key=key,
-            wait=preferences.wait_seconds(shim.settings.sync_wait_seconds),
-            hung_up=hung_up,
-        )
+    if wait := preferences.wait_seconds(shim.settings.sync_wait_seconds):
+        async with listening(request) as hung_up:
+            task = await connecting.connect(shim, asked, wait=wait, hung_up=hung_up)
+    else:
+        task = await connecting.accept(shim, asked)
     answer_as(request, task.request_id)
     return render.connect_answer(task.row, task.request_id, preferences)

@@ -71,8 +71,8 @@ def insert_task(
     max_attempts: int,
     expires_in: float,
     sweep_in: float,
-) -> bool:
-    """False, and nothing stored, when an identical request is in flight. Times are seconds from now."""
+) -> TaskRow | None:
+    """None, and nothing stored, when an identical request is in flight. Times are seconds from now."""
     values = {
         "id": task_id,
         "workspace_id": workspace_id,
@@ -91,7 +91,8 @@ def insert_task(
     if caller_waits is not None:
         values["caller_waits"] = caller_waits
     change = _insert_task(connection.dialect.name, has_caller=caller_waits is not None)
-    return connection.execute(change, values).first() is not None
+    row = connection.execute(change, values).first()
+    return None if row is None else _task(row)
 
 
 @cache
@@ -108,8 +109,7 @@ def _insert_task(dialect: str, *, has_caller: bool) -> Any:
         created_at=from_now(),
     )
     change = change.on_conflict_do_nothing(index_elements=["workspace_id", "fingerprint"], index_where=IN_FLIGHT)
-    # Not the row count: SQLAlchemy does not keep that of an INSERT on every driver.
-    return change.returning(connect_tasks.c.id)
+    return change.returning(*_TASK)
 
 
 @dataclass(frozen=True, slots=True)

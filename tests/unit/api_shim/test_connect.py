@@ -17,7 +17,7 @@ from connections.repository.tasks import TaskRow
 from connections.service import Accepted
 from tests.doubles import until
 from tests.factories import make_tenant
-from tests.unit.api_shim.conftest import Api
+from tests.unit.api_shim.conftest import BODY, Api
 from tests.unit.api_shim.shapes import error_of
 
 DOCUMENTED = {"id", "profile_id", "platform", "account_name", "status", "connection_type", "connected_at"}
@@ -288,7 +288,9 @@ async def test_a_database_that_does_not_answer_is_a_503(api: Api, monkeypatch: p
     assert int(answer.headers["retry-after"]) >= 1
 
 
-async def test_a_database_lost_while_waiting_still_names_the_task(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_lost_meanwhile_still_names_the_task(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.connect(prefer="respond-async")
+
     def fail(*_args: Any) -> TaskRow:
         raise errors.ServiceUnavailable
 
@@ -314,9 +316,11 @@ async def test_who_joins_a_task_that_waits_for_longer_is_told_so_at_once(api: Ap
 
 
 async def test_who_asks_for_a_task_gets_one_even_if_it_has_ended_by_then(api: Api) -> None:
-    api.queue.on_send = api.worker.succeed
-    answer = await api.connect(prefer="respond-async")
+    headers = api.key | {"Prefer": "respond-async", "Idempotency-Key": "one"}
+    first = await api.client.post("/v1/accounts/connect", json=BODY, headers=headers)
+    api.worker.succeed(api.queue.sent[0])
+    answer = await api.client.post("/v1/accounts/connect", json=BODY, headers=headers)
 
-    assert answer.status_code == 202
+    assert (first.json()["data"]["status"], answer.status_code) == ("queued", 202)
     assert answer.json()["data"]["status"] == "succeeded"
     assert answer.headers["location"].endswith(api.queue.sent[0])
