@@ -93,9 +93,11 @@ def _accept_and_send(shim: Shim, asked: Asked, *, task_id: str, wait: float) -> 
         task_id=task_id,
         idempotency_key=asked.idempotency_key,
     )
-    log.info("connect_accepted", task_id=accepted.task_id, joined=not accepted.is_new, wait=wait)
-    if accepted.is_new:  # otherwise an identical request is in flight, and its message with it
-        shim.queue.send(accepted.task_id)
+    try:
+        if accepted.is_new:  # otherwise an identical request is in flight, and its message with it
+            shim.queue.send(accepted.task_id)
+    finally:
+        log.info("connect_accepted", task_id=accepted.task_id, joined=not accepted.is_new, wait=wait)
     return accepted
 
 

@@ -35,7 +35,11 @@ _SERVER_SETTINGS = {
     "timezone": "UTC",
 }
 
+# A connection that was in use so lately is taken for alive where nothing is begun that would tell.
+_FRESH_SECONDS = 1.0
+
 _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
+_by_statement: ContextVar[bool] = ContextVar("by_statement", default=False)
 
 
 class Silent(psycopg.OperationalError):
@@ -46,16 +50,18 @@ SILENCE = (Silent, psycopg.errors.ConnectionTimeout)
 
 
 @contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float, *, by_statement: bool = False) -> Iterator[None]:
     """Everything this thread waits for on Postgres within the block, taken together, ends after `seconds`.
 
-    What does not raises one of `SILENCE`.
+    What does not raises one of `SILENCE`. With `by_statement` a connection of the pool begins no transaction: each
+    statement is one.
     """
-    token = _ends_at.set(time.monotonic() + seconds)
+    token, other_token = _ends_at.set(time.monotonic() + seconds), _by_statement.set(by_statement)
     try:
         yield
     finally:
         _ends_at.reset(token)
+        _by_statement.reset(other_token)
 
 
 class _Connection(psycopg.Connection[Any]):
@@ -78,7 +84,7 @@ def create_postgres_engine(url: URL, **options: Any) -> Engine:
     engine = create_engine(
         url,
         connect_args={
-            "autocommit": True,  # the driver would begin on its own and too late; `_begin` does
+            "autocommit": True,  # the driver would begin on its own and too late; `_check_out` does
             "options": " ".join(f"-c {name}={value}" for name, value in _SERVER_SETTINGS.items()),
             # For a migration, which has no time limit.
             "keepalives_idle": 5,
@@ -86,10 +92,12 @@ def create_postgres_engine(url: URL, **options: Any) -> Engine:
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,  # milliseconds
         },
+        pool_use_lifo=True,  # the one that was in use last: it is known to live, and the others are let go
         **options,
     )
     event.listen(engine, "do_connect", _connect)
-    event.listen(engine, "checkout", _begin)
+    event.listen(engine, "checkout", _check_out)
+    event.listen(engine, "checkin", _check_in)
     return engine
 
 
@@ -100,16 +108,23 @@ def _connect(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict
     return _Connection.connect(*arguments, **{**parameters, "connect_timeout": int(seconds)})
 
 
-def _begin(connection: _Connection, record: ConnectionPoolEntry, _proxy: Any) -> None:
+def _check_out(connection: _Connection, record: ConnectionPoolEntry, _proxy: Any) -> None:
     """Begins the transaction, and so notices with no round trip of its own when the connection was lost meanwhile.
 
     Then the pool gives up all that are as old, and tries once more with a fresh one.
     """
+    used_at: float | None = record.info.get("used_at")
+    by_statement = _by_statement.get()
+    if by_statement and used_at is not None and time.monotonic() < used_at + _FRESH_SECONDS:
+        return
     try:
         with time_limit(min(_BEGIN_SECONDS, _ends_at.get() - time.monotonic())):  # leaves time for the fresh one
-            connection.execute("BEGIN", prepare=False)
+            connection.execute("" if by_statement else "BEGIN", prepare=False)
     except psycopg.OperationalError as error:
-        if "has_begun" in record.info:
+        if used_at is not None:
             raise InvalidatePoolError from error
         raise
-    record.info["has_begun"] = True
+
+
+def _check_in(_connection: _Connection | None, record: ConnectionPoolEntry) -> None:
+    record.info["used_at"] = time.monotonic()

@@ -97,8 +97,8 @@ class LoginLimits:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """For the rows of a message: what their logins take out again is taken out at the end of the block, in one
-        round trip. Until then a login that has succeeded counts as one under way.
+        """What logins take out again is taken out at the end of the block, in one round trip. Until then a login that
+        has succeeded counts as one under way.
         """
         withdrawn: list[tuple[str, str]] = []
         self._mine.withdrawn = withdrawn

@@ -118,7 +118,8 @@ class Performer:
         if task is None:
             return None
         held = self._held(task, time.monotonic())
-        return self._settled(held, lambda: self._settler.keep(held, self._verify(held)))
+        with self._login_limits.together():  # somebody may be waiting, and nobody for the login to be taken out
+            return self._settled(held, lambda: self._settler.keep(held, self._verify(held)))
 
     def _opened(self, tasks: Sequence[ClaimedTask]) -> list[_Row]:
         """The rows, and in one query which of them had better be looked up before their login."""
