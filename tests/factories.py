@@ -1,7 +1,7 @@
 """Rows and doubles that many tests need."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, insert
@@ -87,6 +87,9 @@ class FakePlatform:
     def login_name(self, credentials: Credentials) -> str | None:
         return None
 
+    def ahead(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def connect(
         self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False
     ) -> VerifiedAccount:
@@ -117,7 +120,7 @@ class NoLoginLimits(LoginLimits):
         """Needs no Redis."""
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self, logins: Sequence[tuple[ClaimedTask, str]] = ()) -> Iterator[None]:
         yield
 
     @contextmanager

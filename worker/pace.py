@@ -3,7 +3,7 @@
 `worker.pacing` answers it for real; the names stand here, apart from Redis, for those who ask.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Protocol
@@ -56,6 +56,11 @@ class Pace(Protocol):
         """
         ...
 
+    def ahead(self, host: str, logins_of: Collection[str]) -> AbstractContextManager[None]:
+        """Around requests that log in to these accounts, one after the other: those whose turn would come at once have
+        it from the beginning, and need not ask. What is not used until the end is given back."""
+        ...
+
     def wants_look(self, host: str) -> bool:
         """Whether it is time for a request whose answer shows what is left of the host's limit. True once per look."""
         ...
@@ -73,6 +78,9 @@ class Unpaced:
         login_of: str | None = None,  # noqa: ARG002
     ) -> AbstractContextManager[Answered]:
         return nullcontext(lambda status, headers: None)  # noqa: ARG005
+
+    def ahead(self, host: str, logins_of: Collection[str]) -> AbstractContextManager[None]:  # noqa: ARG002
+        return nullcontext()
 
     def wants_look(self, host: str) -> bool:  # noqa: ARG002
         return False

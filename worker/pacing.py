@@ -17,6 +17,7 @@ from connections.errors import OutOfBudget
 from connections.rate import Rate
 from worker.bulkhead import Bulkhead
 from worker.pace import Answered, bulk, is_bulk, promptly
+from worker.pacing_ahead import TurnsAhead
 from worker.pacing_headers import is_hosts, read_bucket, read_stop
 from worker.pacing_scripts import LEARN, NO_LOGIN, NO_LOGIN_LEFT, NO_TURN, ROOMS, TAKE
 from worker.ttl_cache import TtlCache
@@ -88,6 +89,12 @@ class Pacer:
         self._interval = self._window / max(budget.count - kept_free, budget.count / 2)
         self._lag = self._interval * kept_free / 2
         self._ahead = LONGEST_SLEEP_SECONDS + interactive_share * budget.count * self._interval
+        self._turns_ahead = TurnsAhead(
+            client,
+            numbers=[*map(_microseconds, (self._interval, self._window, self._lag))],
+            windows=_LOGIN_SIZES,
+            look_every=_LOOK_EVERY,
+        )
         self._address = egress_address
         self._bulkhead = bulkhead or Bulkhead()
         self._sleep = sleep
@@ -114,6 +121,23 @@ class Pacer:
         with self._placed(host, login_of), self._watched(host, call) as answered:
             yield answered
 
+    @contextmanager
+    def ahead(self, host: str, logins_of: Collection[str]) -> Iterator[None]:
+        """See `worker.pace.Pace`."""
+        key = self._key(host)
+        try:
+            if self._turns_ahead.take(key, {account: self._login_keys(host, account) for account in logins_of}):
+                self._looks.put(host, True, self._window)
+        except redis.RedisError as error:
+            self._note(error)
+        try:
+            yield
+        finally:
+            try:
+                self._turns_ahead.give_back(key)
+            except redis.RedisError as error:
+                self._note(error)
+
     def take(self, host: str, *, deadline: float, login_of: str | None = None) -> None:
         """Takes one request out of the host's budget and returns when it may begin, at most two seconds later. With
         `login_of` one login out of the account's budgets as well.
@@ -121,6 +145,10 @@ class Pacer:
         Raises `OutOfBudget`, and takes nothing, when that is longer or after `deadline`, or, without a host, when the
         account has had too many logins.
         """
+        if login_of is not None and self._turns_ahead.use(self._key(host), login_of):
+            if self._stopped.get(host) is None:
+                return
+            self._give_back_login(host, login_of)
         patience = max(0.0, min(LONGEST_SLEEP_SECONDS, deadline - self._monotonic()))
         in_batch = is_bulk()
         ahead = 0.0 if in_batch else self._ahead

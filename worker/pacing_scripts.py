@@ -75,6 +75,60 @@ return {1, whole(wait), 0}
 """
 )
 
+# For logins, as TAKE: all turns that may begin at once. KEYS: the host, and the windows of each account. ARGV: nominal
+# interval, window, how far behind the line may lag, after how many requests to look, how many windows an account has,
+# and their counts and milliseconds.
+# Gives whether it is time for a look, and which of the accounts have a turn, counted from 0.
+TAKE_AHEAD = (
+    _SHARED
+    + """
+local f = redis.call('HMGET', KEYS[1],
+  'line', 'count', 'stop', 'factor', 'factored_at', 'cap', 'cap_until', 'seen', 'speaks')
+if now < (believed(f[3]) or 0) then return {0} end
+local line = math.max(believed(f[1]) or now, now - tonumber(ARGV[3]))
+local interval, count = interval_now(f[4], f[5], f[6], f[7]), tonumber(f[2]) or 0
+local windows, answer = tonumber(ARGV[5]), {0}
+for first = 2, #KEYS, windows do
+  if line > now then break end
+  local is_full = false
+  for i = 0, windows - 1 do
+    is_full = is_full or tonumber(redis.call('GET', KEYS[first + i]) or 0) >= tonumber(ARGV[6 + 2 * i])
+  end
+  if not is_full then
+    for i = 0, windows - 1 do
+      if redis.call('INCR', KEYS[first + i]) == 1 then redis.call('PEXPIRE', KEYS[first + i], ARGV[7 + 2 * i]) end
+    end
+    line, count = line + interval, count + 1
+    answer[#answer + 1] = (first - 2) / windows
+  end
+end
+if #answer == 1 then return answer end
+redis.call('HSET', KEYS[1], 'count', count, 'line', whole(line))
+redis.call('PEXPIRE', KEYS[1], whole(2 * window / 1000 + 10000))
+if f[9] and count - (tonumber(f[8]) or 0) >= tonumber(ARGV[4]) then
+  redis.call('HSET', KEYS[1], 'seen', count)
+  answer[1] = 1
+end
+return answer
+"""
+)
+
+# KEYS: the host, and the windows of accounts. ARGV: as TAKE_AHEAD's first three, and how many turns were not used.
+TAKE_BACK = (
+    _SHARED
+    + """
+local f = redis.call('HMGET', KEYS[1], 'line', 'count', 'factor', 'factored_at', 'cap', 'cap_until')
+if believed(f[1]) then
+  local turns = tonumber(ARGV[4])
+  redis.call('HSET', KEYS[1], 'count', math.max(0, (tonumber(f[2]) or 0) - turns),
+    'line', whole(f[1] - turns * interval_now(f[3], f[4], f[5], f[6])))
+end
+for i = 2, #KEYS do
+  if tonumber(redis.call('GET', KEYS[i]) or 0) > 0 then redis.call('DECR', KEYS[i]) end
+end
+"""
+)
+
 # KEYS: the host. ARGV: nominal interval, window, what the answer took; what to stop for and the share of the window
 # used, or -1; the bucket's limit, remaining, left and window, or a limit of 0; whether it says anything of limits.
 LEARN = (

@@ -2,8 +2,9 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -34,11 +35,13 @@ _ROWS_SECONDS = 5.0
 class _Row:
     """A row of a batch whose turn will come. `credentials` are None when they did not open.
 
-    `looks_first` when its workspace has an account of this name already: it is likely the same, and needs no login.
+    `name` is that by which the account can log in without a look-up. `looks_first` when its workspace has an account of
+    this name already: it is likely the same, and needs no login.
     """
 
     task: ClaimedTask
     credentials: Credentials | None = field(repr=False)
+    name: str | None
     looks_first: bool
 
 
@@ -95,22 +98,32 @@ class Performer:
         `ServiceUnavailable` as `perform` does.
         """
         claimed = time.monotonic()
-        with (
-            self._settlement.claimed_rows(task_ids, begun_in=_ROWS_SECONDS) as tasks,
-            bulk(),
-            self._login_limits.together(),
-        ):
+        with self._settlement.claimed_rows(task_ids, begun_in=_ROWS_SECONDS) as tasks, bulk():
             rows = self._opened(tasks)
             together = Together(self._keep_all)
-            try:
-                for number, row in enumerate(rows):
-                    if self._is_stopping() or time.monotonic() > claimed + _ROWS_SECONDS:
-                        self._settlement.unclaim(tasks[number:])
-                        break
-                    held = self._held(row.task, claimed, begun_in=_ROWS_SECONDS)
-                    self._settled(held, partial(self._verify_row, held, row, together))
-            finally:
-                together.store()
+            with self._logins_ahead(rows):
+                try:
+                    for number, row in enumerate(rows):
+                        if self._is_stopping() or time.monotonic() > claimed + _ROWS_SECONDS:
+                            self._settlement.unclaim(tasks[number:])
+                            break
+                        held = self._held(row.task, claimed, begun_in=_ROWS_SECONDS)
+                        self._settled(held, partial(self._verify_row, held, row, together))
+                finally:
+                    together.store()
+
+    @contextmanager
+    def _logins_ahead(self, rows: Sequence[_Row]) -> Iterator[None]:
+        """What each row would ask for before its login is asked for once."""
+        logins = [(row.task, row.name) for row in rows if row.name is not None and not row.looks_first]
+        names = defaultdict[str, list[str]](list)
+        for task, name in logins:
+            names[task.platform].append(name)
+        with ExitStack() as stack:
+            stack.enter_context(self._login_limits.together(logins))
+            for platform, of_platform in names.items():
+                stack.enter_context(self._platforms[platform].ahead(of_platform))
+            yield
 
     def _attempt(self, task_id: str) -> float | None:
         """Seconds until the next attempt, None when there is none to make here."""
@@ -135,7 +148,7 @@ class Performer:
             if credentials and (name := self._platforms[task.platform].login_name(credentials))
         }
         connected = self._settlement.connected_names([(task, names[task.id]) for task in tasks if task.id in names])
-        return [_Row(task, credentials, looks_first=task.id in connected) for task, credentials in opened]
+        return [_Row(task, known, names.get(task.id), looks_first=task.id in connected) for task, known in opened]
 
     def _held(self, task: ClaimedTask, claimed: float, *, begun_in: float = 0.0) -> Held:
         return Held(task, claimed, time.monotonic(), claimed + begun_in + self._settlement.lease_seconds)

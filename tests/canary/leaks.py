@@ -6,7 +6,8 @@ The handle says how: `logs-….test` leaks by a log line, and so on. Everything 
 import base64
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +85,9 @@ class Leaky:
 
     def login_name(self, credentials: Credentials) -> str | None:
         return self._platform.login_name(credentials)
+
+    def ahead(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        return self._platform.ahead(names)
 
     def connect(
         self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False

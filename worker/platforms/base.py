@@ -4,6 +4,8 @@ A second platform is a folder beside this file whose package offers `build(setti
 `connections.platforms`.
 """
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -32,6 +34,11 @@ class Platform(Protocol):
 
         None where that is looked up before the login. Asks nobody and raises nothing.
         """
+        ...
+
+    def ahead(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        """Around connects of accounts with these `login_name`s, one after the other: what each of them would ask for
+        alone is asked for once. Raises nothing."""
         ...
 
     def connect(

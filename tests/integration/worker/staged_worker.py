@@ -9,8 +9,9 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Event
 from types import ModuleType
@@ -85,6 +86,9 @@ class StagedPlatform:
 
     def login_name(self, credentials: Credentials) -> str | None:
         return None
+
+    def ahead(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def connect(
         self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False

@@ -1,7 +1,7 @@
 """Batches that lie in the table, dispatched and performed: without processes around them, and by real workers."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -48,6 +48,9 @@ class Platform:
 
     def login_name(self, credentials: Credentials) -> str | None:
         return self.login_names.get(credentials.identifier)
+
+    def ahead(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def connect(
         self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False

@@ -1,8 +1,9 @@
 """The platform: identifier → identity → known already? → session; in one step where the account's server knows both."""
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 import dns.resolver
 
@@ -49,6 +50,7 @@ class Bluesky:
         documents = Documents(self._egress, settings, look_ups)
         self._identities = Identities(self._handles, documents)
         self._sessions = Sessions(self._egress, logins, pace)
+        self._pace = pace
         self._entryway = Entryway(self._hosted, self._sessions, documents)
 
     def login_name(self, credentials: Credentials) -> str | None:
@@ -57,6 +59,9 @@ class Bluesky:
             if isinstance(identifier, Handle) and self._hosted.gives_out(identifier):
                 return identifier
         return None
+
+    def ahead(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        return self._pace.ahead(self._hosted.host, names)
 
     def connect(
         self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False

@@ -4,7 +4,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -165,6 +165,7 @@ class FakePace:
     requests: list[tuple[str, str, bool]] = field(default_factory=list)
     answers: list[tuple[str, int]] = field(default_factory=list)
     logins: list[tuple[str, str]] = field(default_factory=list)
+    ahead_of: list[tuple[str, str]] = field(default_factory=list)
 
     @contextmanager
     def request(self, host: str, call: str, *, deadline: float, login_of: str | None = None) -> Iterator[Answered]:
@@ -176,6 +177,11 @@ class FakePace:
         if login_of is not None:
             self.logins.append((host, login_of))
         yield lambda status, headers: self.answers.append((host, status))
+
+    @contextmanager
+    def ahead(self, host: str, logins_of: Collection[str]) -> Iterator[None]:
+        self.ahead_of += [(host, account) for account in logins_of]
+        yield
 
     def wants_look(self, host: str) -> bool:
         return host in self.looks
