@@ -1,9 +1,9 @@
 """The door: one request out, one bounded answer back."""
 
 import ssl
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -62,9 +62,8 @@ class Egress:
         # One for all threads: loading the authorities takes 17 ms.
         self._ssl_context = ssl_context or httpx.create_ssl_context(trust_env=False)
         self._pace = pace or Unpaced()
-        self._mine = threading.local()
-        self._transports: weakref.WeakSet[GuardedTransport] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        # The one that was used last is used next: as many as there are requests at the same time, however many threads.
+        self._idle: deque[GuardedTransport] = deque()
 
     def request(
         self,
@@ -107,10 +106,9 @@ class Egress:
         return self._resolver.texts(name, deadline=deadline)
 
     def close(self) -> None:
-        """Closes every thread's connections."""
-        with self._lock:
-            for transport in self._transports:
-                transport.close()
+        """Closes all connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()
 
     def _exchange(
         self,
@@ -122,18 +120,23 @@ class Egress:
         deadline: float,
         policy: Policy,
     ) -> Response:
-        with self._transport().send(method, url, headers, body, deadline=deadline, policy=policy) as answer:
+        with (
+            self._transport() as transport,
+            transport.send(method, url, headers, body, deadline=deadline, policy=policy) as answer,
+        ):
             received = _read_headers(answer.headers)
             return Response(answer.status, received, _read(answer.body, received, policy.max_body))
 
-    def _transport(self) -> GuardedTransport:
-        transport: GuardedTransport | None = getattr(self._mine, "transport", None)
-        if transport is None:
+    @contextmanager
+    def _transport(self) -> Iterator[GuardedTransport]:
+        try:
+            transport = self._idle.pop()
+        except IndexError:
             transport = GuardedTransport(self._destinations, self._resolver, self._connector, self._ssl_context)
-            self._mine.transport = transport
-            with self._lock:
-                self._transports.add(transport)
-        return transport
+        try:
+            yield transport
+        finally:
+            self._idle.append(transport)
 
 
 @lru_cache(maxsize=1024)

@@ -23,7 +23,7 @@ SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple
 
 
 class Budget:
-    """What is left for the request in flight. One per thread, as a thread has one request in flight."""
+    """What is left for the request in flight, of which a transport has one."""
 
     def __init__(self) -> None:
         self.deadline = 0.0

@@ -1,7 +1,7 @@
-"""Connections that reach only what they may, for one thread.
+"""Connections that reach only what they may, for one request at a time.
 
-One per thread, because a pool shared by threads costs several times the CPU: it looks at every connection under a
-lock for every request.
+A pool that is shared by threads costs several times the CPU: it looks at every connection under a lock for every
+request.
 """
 
 import ssl
@@ -18,7 +18,7 @@ from worker.egress.network import Budget, GuardedBackend
 from worker.egress.policy import Destinations, Policy
 from worker.egress.resolver import Resolver
 
-# Connections kept alive: a thread meets the directory, the entryway and a few busy hosts again and again.
+# Connections kept alive: one meets the directory, the entryway and a few busy hosts again and again.
 MAX_CONNECTIONS = 8
 KEEP_ALIVE_SECONDS = 20.0
 
@@ -63,7 +63,7 @@ class GuardedTransport:
             )
             for is_exempt in (True, False)
         }
-        # Its thread may end without a word; the connections end with it.
+        # It may be forgotten without a word; the connections end with it.
         weakref.finalize(self, _close, tuple(self._pools.values()))
 
     @contextmanager
