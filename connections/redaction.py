@@ -59,6 +59,9 @@ def redact_text(text: str) -> str:
     return "".join(kept) + (" [cut]" if len(text) > _LONGEST else "")
 
 
+_PLAIN = (str, int, float)
+
+
 def redact(value: object, name: str = "") -> Any:
     """A copy made of plain values only, without what goes under a secret's name or has a secret's shape.
 
@@ -66,10 +69,10 @@ def redact(value: object, name: str = "") -> Any:
     """
     if value is None or isinstance(value, bool):
         return value
-    if _is_secret(name):
+    if name and _is_secret(name):
         return REDACTED
-    if isinstance(value, int | float):
-        return value
+    if isinstance(value, _PLAIN):  # most are
+        return redact_text(str(value)) if isinstance(value, str) else value
     if isinstance(value, Mapping):
         return {_redact_name(str(key)): redact(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple | Set):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connections.settings import Environment, Settings
 from tests.unit.worker.conftest import TLS, Make, get
-from tests.unit.worker.platforms.fakes import ALSO_PUBLIC, PUBLIC, FakeNetwork, FakeResolver, answer
+from tests.unit.worker.platforms.fakes import ALSO_PUBLIC, PUBLIC, Asked, FakeNetwork, FakeResolver, answer
 from worker.egress import (
     AddressRefused,
     BadAnswer,
@@ -237,17 +237,31 @@ class TestRequests:
             get(egress)
         assert len(network.dialled) == 1
 
-    def test_each_thread_has_its_own(self, egress: Egress, network: FakeNetwork) -> None:
+    def test_whatever_thread_they_are_made_in(self, egress: Egress, network: FakeNetwork) -> None:
         get(egress)
         thread = threading.Thread(target=get, args=(egress,))
         thread.start()
         thread.join()
+        assert len(network.dialled) == 1
+
+    def test_but_never_by_two_at_the_same_time(self, egress: Egress, network: FakeNetwork) -> None:
+        both = threading.Barrier(2, timeout=5)
+
+        def wait_for_the_other(_asked: Asked) -> bytes:
+            both.wait()
+            return answer(200)
+
+        network.handlers["host.example"] = wait_for_the_other
+        threads = [threading.Thread(target=get, args=(egress,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         assert len(network.dialled) == 2
 
-    def test_and_they_end_with_their_thread(self, egress: Egress, network: FakeNetwork) -> None:
-        thread = threading.Thread(target=get, args=(egress,))
-        thread.start()
-        thread.join()
+    def test_and_close_ends_them(self, egress: Egress, network: FakeNetwork) -> None:
+        get(egress)
+        egress.close()
         assert network.closed == len(network.dialled) == 1
 
     def test_the_body_is_json_and_identity_is_demanded(self, egress: Egress, network: FakeNetwork) -> None:
