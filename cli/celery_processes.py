@@ -6,6 +6,7 @@ import warnings
 
 from celery.exceptions import SecurityWarning
 
+from cli.memory import share_arenas
 from connections.logs import configure_logging
 from connections.settings import load_settings
 
@@ -15,6 +16,7 @@ def run_worker(threads: int | None, queues: str | None) -> None:
 
     `threads` takes the place of the setting in this process.
     """
+    share_arenas()
     if threads is not None:
         # In the environment, because the parts read the settings for themselves: database pool, DNS threads.
         os.environ["CONNECTOR_WORKER_THREADS"] = str(threads)

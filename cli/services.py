@@ -35,10 +35,12 @@ def demo(port: Port = 8000, workers: Workers = 1) -> None:
 def api(host: Host = _LOOPBACK, port: Port = 8000) -> None:
     """Run the API."""
     from api_shim.server import serve
+    from cli.memory import share_arenas
     from cli.ports import require_free
     from connections.logs import configure_logging
     from connections.settings import load_settings
 
+    share_arenas()
     settings = load_settings()
     configure_logging(settings, "api")
     require_free(host, port)

@@ -91,6 +91,7 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
         "pool_size": pool_size,
         "max_overflow": 0,
         "pool_timeout": 5,
+        "pool_use_lifo": True,  # the one that was used last knows its statements, and is known to live
     }
     if url.get_backend_name() != "sqlite":
         return create_postgres_engine(url, **options)

@@ -92,7 +92,6 @@ def create_postgres_engine(url: URL, **options: Any) -> Engine:
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,  # milliseconds
         },
-        pool_use_lifo=True,  # the one that was in use last: it is known to live, and the others are let go
         **options,
     )
     event.listen(engine, "do_connect", _connect)
