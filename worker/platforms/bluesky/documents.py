@@ -18,7 +18,7 @@ from worker.ttl_cache import ANY_TIME, TtlCache
 # has moved to where it no longer is.
 FOUND_SECONDS = 60.0
 NOT_FOUND_SECONDS = 60.0
-CACHED_DOCUMENTS = 10_000
+CACHED_DOCUMENTS = 2_000
 
 DID_WEB = Policy(redirects=2, max_body=64 * 1024)
 

@@ -37,7 +37,7 @@ from worker.ttl_cache import ANY_TIME, TtlCache
 # long, and the password of a handle's new owner must not go where the old one lives.
 FOUND_SECONDS = 60.0
 NOT_FOUND_SECONDS = 60.0
-CACHED_HANDLES = 10_000
+CACHED_HANDLES = 2_000
 
 WELL_KNOWN = Policy(redirects=2, max_body=16 * 1024)
 WELL_KNOWN_SECONDS = 5.0
