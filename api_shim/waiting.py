@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
 
-# One caller costs 22 to 25 kB, so this many are a quarter of a gigabyte.
+# One caller costs 22 to 23 kB, so this many are a quarter of a gigabyte.
 _CAPACITY = 10_000
 
 _IDS_PER_QUERY = 500

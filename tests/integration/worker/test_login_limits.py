@@ -241,3 +241,75 @@ def test_logins_of_rows_are_taken_out_together_and_failures_stay(client: redis.R
     assert client.zcard("connector:failed-logins:workspace:ws_1") == 1
     with pytest.raises(errors.RateLimited):
         log_in(some)
+
+
+ACCOUNT_LOG, WORKSPACE_LOG = (
+    f"connector:failed-logins:account:bluesky:{ALICE}",
+    "connector:failed-logins:workspace:ws_1",
+)
+
+
+class TestRowsOfOneMessage:
+    """They are entered at once; nobody may fail more often for it."""
+
+    @staticmethod
+    def end(limits: LoginLimits, row: ClaimedTask, name: str, error: BaseException | None = None) -> None:
+        with limits.count(row) as enter:
+            enter(None, name)
+            if error is not None:
+                raise error
+
+    def test_need_one_entry_for_their_workspace(self, client: redis.Redis) -> None:
+        some = limits(client, per_workspace="2/900")
+        rows = [(task(), f"{number}.test") for number in range(5)]
+        with some.together(rows):
+            assert client.zcard(WORKSPACE_LOG) == 1
+            for row, name in rows:
+                assert client.zcard(f"connector:failed-logins:account:bluesky:{name}") == 1
+                self.end(some, row, name)
+        assert list(client.scan_iter("connector:failed-logins:*")) == []
+
+    def test_fail_as_often_as_others(self, client: redis.Redis) -> None:
+        some = limits(client, per_workspace="3/900")
+        rows = [(task(), f"{number}.test") for number in range(5)]
+        failed = 0
+        with some.together(rows):
+            for row, name in rows:
+                with suppress(errors.CredentialsRejected, errors.RateLimited), some.count(row) as enter:
+                    enter(None, name)
+                    failed += 1
+                    raise errors.CredentialsRejected
+        assert failed <= 3
+        assert client.zcard(WORKSPACE_LOG) == failed
+
+    def test_that_name_one_account_fail_as_often_as_others(self, client: redis.Redis) -> None:
+        some = limits(client)
+        rows = [(task(), ALICE) for _ in range(6)]
+        failed = 0
+        with some.together(rows):
+            for row, name in rows:
+                with suppress(errors.CredentialsRejected, errors.RateLimited), some.count(row) as enter:
+                    enter(None, name)
+                    failed += 1
+                    raise errors.CredentialsRejected
+        assert failed == 3
+        assert client.zcard(ACCOUNT_LOG) == 3
+        with pytest.raises(errors.RateLimited):
+            log_in(some)
+
+    def test_of_a_full_account_wait_and_the_others_do_not(self, client: redis.Redis) -> None:
+        some = limits(client, per_account="1/900")
+        fail(some)
+        full, free = task(), task()
+        with some.together([(full, ALICE), (free, BOB)]):
+            with pytest.raises(errors.RateLimited):
+                self.end(some, full, ALICE)
+            self.end(some, free, BOB)
+        assert client.zcard(ACCOUNT_LOG) == 1
+
+    def test_go_on_without_redis(self) -> None:
+        nowhere = redis_client("redis://127.0.0.1:1/0")
+        some, row = limits(nowhere), task()
+        with some.together([(row, ALICE)]):
+            self.end(some, row, ALICE)
+        nowhere.close()

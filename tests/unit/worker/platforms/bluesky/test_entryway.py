@@ -108,6 +108,12 @@ def test_only_names_of_its_own_log_in_by_name(hosted: World, identifier: str, na
     assert hosted.bluesky.login_name(Credentials(identifier, APP_PASSWORD)) == name
 
 
+def test_their_turns_are_taken_at_the_entryway_before_they_log_in(hosted: World) -> None:
+    with hosted.bluesky.ahead([HOSTED]):
+        assert hosted.connect(HOSTED).name == HOSTED
+    assert hosted.pace.ahead_of == hosted.pace.logins == [(ENTRYWAY, HOSTED)]
+
+
 def test_a_session_without_a_document_costs_a_look_into_the_directory(hosted: World) -> None:
     hosted.reply(LOGIN, answer(200, session(handle=HOSTED)))
     assert hosted.connect(HOSTED).host == f"https://{PDS}"
