@@ -126,3 +126,23 @@ def test_a_transaction_that_dawdles_is_ended(postgres_url: str) -> None:
         dawdle()
     assert time.monotonic() - started < 5
     database.close()
+
+
+@pytest.mark.parametrize("name", ["sqlite", "postgres_database"])
+def test_a_single_statement_is_a_transaction(name: str, request: pytest.FixtureRequest) -> None:
+    database: Database = request.getfixturevalue(name)
+    with database.write_once() as connection:
+        workspaces.insert_workspace(connection, workspace_id=new_id("ws"), name="Acme")
+    assert count(database) == 1
+
+
+def test_a_connection_that_was_lost_while_idle_is_replaced(postgres_database: Database, postgres_url: str) -> None:
+    insert(postgres_database, new_id("ws"))
+    another = Database(postgres_url)
+    others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    with another.write() as connection:
+        assert connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}")).all()
+    another.close()
+
+    insert(postgres_database, new_id("ws"))
+    assert count(postgres_database) == 2

@@ -306,6 +306,6 @@ def test_what_a_statement_reads_does_not_grow_with_its_tables(
 
 def test_a_scan_would_be_found(database: Database) -> None:
     scans = ["SELECT id FROM connect_tasks WHERE request_id = 'x'", "SELECT id FROM accounts ORDER BY host LIMIT 1"]
-    with database.read() as connection:
+    with database.write() as connection:
         for scan in scans:
             assert read_too_much(connection, [(scan, ())])
