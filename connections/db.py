@@ -104,8 +104,7 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver would begin on its own and too late; `_begin_sqlite` does
     # FULL: what was committed survives a power cut, which is what "accepted" promises.
-    # Half a megabyte of pages for each connection instead of two: the system keeps the file in memory, once for all.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-512"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -30,9 +30,7 @@ log = structlog.get_logger()
 
 _PREFIX = "connector:failed-logins"
 
-# Microseconds throughout: the server's clock, whole and exact as a score. ARGV: the entry, count and window of each
-# limit, for how long an entry counts whose end nobody tells, and how soon to come back where logins under way, and not
-# failures, fill a log. The entry of a failure begins with an f.
+# Microseconds throughout: the server's clock, whole and exact as a score. The entry of a failure begins with an f.
 _SHARED = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -47,6 +45,8 @@ local function enter(key, entry, window, under_way)
 end
 """
 
+# ARGV: the entry, count and window of each limit, for how long an entry counts whose end nobody tells, and how soon to
+# come back where logins under way, and not failures, fill a log.
 _ENTER = (
     _SHARED
     + """

@@ -4,9 +4,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.integration.worker.stack import Stack
-from tests.servers import running_valkey
+from tests.servers import Valkey, running_valkey
+from worker.redis_client import redis_client
+
+
+@pytest.fixture
+def client(valkey: Valkey) -> Iterator[redis.Redis]:
+    client = redis_client(valkey.url)
+    client.flushall()
+    yield client
+    client.close()
 
 
 @pytest.fixture

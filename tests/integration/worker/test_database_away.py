@@ -1,8 +1,8 @@
 """A database goes away while a worker is at it: the message is dropped, the row stays, the sweep brings it back."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -85,9 +85,6 @@ class Thief(FakePlatform):
     def __init__(self, take: Callable[[], None], answer: VerifiedAccount | UpstreamFailed) -> None:
         super().__init__([answer])
         self._take = take
-
-    def ahead(self, names: Sequence[str]) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def connect(
         self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False

@@ -20,7 +20,6 @@ from connections.sqltime import from_now
 from connections.vault import Opener, Sealer, TokenCipher, WorkerKeys
 from connections.verified import Credentials, VerifiedAccount
 from tests.factories import MadeBatch, NoLoginLimits, Tenant, make_batch, make_tenant, verified
-from tests.servers import Valkey
 from worker.announce import Announcer
 from worker.dispatch import Dispatcher
 from worker.dispatch_turn import Turns
@@ -28,7 +27,6 @@ from worker.heartbeat import Heartbeat, live_threads
 from worker.pacing import Room
 from worker.perform import Performer
 from worker.platforms.base import BeforeLogin
-from worker.redis_client import redis_client
 
 BUDGET = Rate(3000, 300)
 THREADS = 16
@@ -195,14 +193,6 @@ def transactions(database: Database) -> Iterator[list[object]]:
     event.listen(database.engine, "commit", note)
     yield committed
     event.remove(database.engine, "commit", note)
-
-
-@pytest.fixture
-def client(valkey: Valkey) -> Iterator[redis.Redis]:
-    client = redis_client(valkey.url)
-    client.flushall()
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ host, a name or a document brings about comes from a row of the hostile suite, t
 """
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,9 +190,6 @@ class SlowPlatform(FakePlatform):
     def __init__(self) -> None:
         super().__init__([verified()])
         self.may_answer = threading.Event()
-
-    def ahead(self, names: Sequence[str]) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def connect(
         self, credentials: Credentials, *, deadline: float, before_login: BeforeLogin, looks_first: bool = False

@@ -12,7 +12,6 @@ import redis
 from connections.errors import OutOfBudget
 from connections.rate import Rate
 from tests.integration.worker.paced import HOST
-from tests.servers import Valkey
 from worker.bulkhead import Bulkhead
 from worker.pacing import LOGIN_LIMITS, Pacer, bulk
 from worker.redis_client import redis_client
@@ -21,14 +20,6 @@ from worker.redis_client import redis_client
 SCARCE = Rate(300, 3600)
 PLENTY = Rate(100_000_000, 60)
 PEOPLE = [f"did:plc:{number}" for number in range(8)]
-
-
-@pytest.fixture
-def client(valkey: Valkey) -> Iterator[redis.Redis]:
-    client = redis_client(valkey.url)
-    client.flushall()
-    yield client
-    client.close()
 
 
 def pacer(client: redis.Redis, budget: Rate = PLENTY) -> Pacer:
