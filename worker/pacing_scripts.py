@@ -38,19 +38,30 @@ local function interval_now(factor, factored_at, cap, cap_until)
 end
 """
 
+# The windows of an account: fixed, and beginning with its first login, as the PDS's own.
+_WINDOWS = """
+local function is_full(key, most) return tonumber(redis.call('GET', key) or 0) >= tonumber(most) end
+local function enter(key, milliseconds)
+  if redis.call('INCR', key) == 1 then redis.call('PEXPIRE', key, milliseconds) end
+end
+local function withdraw(key)
+  if tonumber(redis.call('GET', key) or 0) > 0 then redis.call('DECR', key) end
+end
+"""
+
 # What a request is told.
 NO_LOGIN_LEFT, NO_TURN, MAY_GO = -1, 0, 1
 
 # KEYS: the host, and for a login the account's windows. ARGV: nominal interval, window, how far behind the line may
 # lag, how far ahead of it the caller may go at once, how long it would wait, whether it is a batch's, after how many
-# requests to look, and the count and milliseconds of each of the account's windows. Those are fixed and begin with the
-# first login, as the PDS's own.
+# requests to look, and the count and milliseconds of each of the account's windows.
 # Gives one of the above, in how long it may go or when to come back, and whether it is time for a look.
 TAKE = (
     _SHARED
+    + _WINDOWS
     + """
 for i = 2, #KEYS do
-  if tonumber(redis.call('GET', KEYS[i]) or 0) >= tonumber(ARGV[2 * i + 4]) then
+  if is_full(KEYS[i], ARGV[2 * i + 4]) then
     return {-1, whole(1000 * redis.call('PTTL', KEYS[i])), 0}
   end
 end
@@ -60,9 +71,7 @@ local line = math.max(believed(f[1]) or now, now - tonumber(ARGV[3]))
 local count = tonumber(f[2]) or 0
 local wait = math.max(0, line - now - tonumber(ARGV[4]), (believed(f[3]) or 0) - now)
 if wait > tonumber(ARGV[5]) then return {0, whole(wait), 0} end
-for i = 2, #KEYS do
-  if redis.call('INCR', KEYS[i]) == 1 then redis.call('PEXPIRE', KEYS[i], ARGV[2 * i + 5]) end
-end
+for i = 2, #KEYS do enter(KEYS[i], ARGV[2 * i + 5]) end
 count = count + 1
 redis.call('HSET', KEYS[1], 'count', count,
   'line', whole(line + interval_now(f[4], f[5], f[6], f[7])))
@@ -81,6 +90,7 @@ return {1, whole(wait), 0}
 # Gives whether it is time for a look, and which of the accounts have a turn, counted from 0.
 TAKE_AHEAD = (
     _SHARED
+    + _WINDOWS
     + """
 local f = redis.call('HMGET', KEYS[1],
   'line', 'count', 'stop', 'factor', 'factored_at', 'cap', 'cap_until', 'seen', 'speaks')
@@ -90,14 +100,10 @@ local interval, count = interval_now(f[4], f[5], f[6], f[7]), tonumber(f[2]) or 
 local windows, answer = tonumber(ARGV[5]), {0}
 for first = 2, #KEYS, windows do
   if line > now then break end
-  local is_full = false
-  for i = 0, windows - 1 do
-    is_full = is_full or tonumber(redis.call('GET', KEYS[first + i]) or 0) >= tonumber(ARGV[6 + 2 * i])
-  end
-  if not is_full then
-    for i = 0, windows - 1 do
-      if redis.call('INCR', KEYS[first + i]) == 1 then redis.call('PEXPIRE', KEYS[first + i], ARGV[7 + 2 * i]) end
-    end
+  local has_room = true
+  for i = 0, windows - 1 do has_room = has_room and not is_full(KEYS[first + i], ARGV[6 + 2 * i]) end
+  if has_room then
+    for i = 0, windows - 1 do enter(KEYS[first + i], ARGV[7 + 2 * i]) end
     line, count = line + interval, count + 1
     answer[#answer + 1] = (first - 2) / windows
   end
@@ -116,6 +122,7 @@ return answer
 # KEYS: the host, and the windows of accounts. ARGV: as TAKE_AHEAD's first three, and how many turns were not used.
 TAKE_BACK = (
     _SHARED
+    + _WINDOWS
     + """
 local f = redis.call('HMGET', KEYS[1], 'line', 'count', 'factor', 'factored_at', 'cap', 'cap_until')
 if believed(f[1]) then
@@ -123,9 +130,7 @@ if believed(f[1]) then
   redis.call('HSET', KEYS[1], 'count', math.max(0, (tonumber(f[2]) or 0) - turns),
     'line', whole(f[1] - turns * interval_now(f[3], f[4], f[5], f[6])))
 end
-for i = 2, #KEYS do
-  if tonumber(redis.call('GET', KEYS[i]) or 0) > 0 then redis.call('DECR', KEYS[i]) end
-end
+for i = 2, #KEYS do withdraw(KEYS[i]) end
 """
 )
 
@@ -195,8 +200,4 @@ return rooms
 )
 
 # KEYS: the account's windows.
-NO_LOGIN = """
-for _, key in ipairs(KEYS) do
-  if tonumber(redis.call('GET', key) or 0) > 0 then redis.call('DECR', key) end
-end
-"""
+NO_LOGIN = _WINDOWS + "for _, key in ipairs(KEYS) do withdraw(key) end"

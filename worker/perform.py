@@ -100,17 +100,13 @@ class Performer:
         claimed = time.monotonic()
         with self._settlement.claimed_rows(task_ids, begun_in=_ROWS_SECONDS) as tasks, bulk():
             rows = self._opened(tasks)
-            together = Together(self._keep_all)
-            with self._logins_ahead(rows):
-                try:
-                    for number, row in enumerate(rows):
-                        if self._is_stopping() or time.monotonic() > claimed + _ROWS_SECONDS:
-                            self._settlement.unclaim(tasks[number:])
-                            break
-                        held = self._held(row.task, claimed, begun_in=_ROWS_SECONDS)
-                        self._settled(held, partial(self._verify_row, held, row, together))
-                finally:
-                    together.store()
+            with self._logins_ahead(rows), Together(self._keep_all) as together:
+                for number, row in enumerate(rows):
+                    if self._is_stopping() or time.monotonic() > claimed + _ROWS_SECONDS:
+                        self._settlement.unclaim(tasks[number:])
+                        break
+                    held = self._held(row.task, claimed, begun_in=_ROWS_SECONDS)
+                    self._settled(held, partial(self._verify_row, held, row, together))
 
     @contextmanager
     def _logins_ahead(self, rows: Sequence[_Row]) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from connections.verified import VerifiedAccount
 from worker.settle import Held, Verified
@@ -11,12 +12,18 @@ _LONGEST_SECONDS = 1.0
 
 
 class Together:
-    """For one message, used by its thread."""
+    """For one message, used by its thread. As a context it stores what is left at the end of the block."""
 
     def __init__(self, store: Callable[[Sequence[Verified]], None]) -> None:
         self._store = store
         self._rows: list[Verified] = []
         self._oldest = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.store()
 
     def add(self, held: Held, account: VerifiedAccount) -> None:
         """Stores it with those that come within the next second."""
