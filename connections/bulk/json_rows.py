@@ -7,7 +7,8 @@ from typing import Any
 import ijson
 
 from connections.bulk.rows import KNOWN_MEMBERS, Heading, SentRow, body_fault, numbered
-from connections.intake import refused, wrong_type
+from connections.contract import Issue
+from connections.intake import read_profile_id, refused, wrong_type
 
 _Event = tuple[str, Any]
 _Events = Iterator[_Event]
@@ -46,11 +47,21 @@ def read_json(pieces: Iterable[bytes]) -> Iterator[Heading | SentRow]:
         pass
     if not isinstance(found.get("items"), list):
         raise refused([wrong_type("items", found.get("items"), "an array")])
-    if misses_profile and "profile_id" in found:
-        raise body_fault("profile_id_too_late", "profile_id must come before items.")
-    if not is_let_go:
+    if is_let_go:
+        _check_late_profile(found.get("profile_id"), is_missed=misses_profile)
+    else:
         yield Heading(found.get("platform"), found.get("profile_id"))
         yield from found["items"]
+
+
+def _check_late_profile(value: object, *, is_missed: bool) -> None:
+    """One that all rows have done without has to be well-formed all the same."""
+    issues: list[Issue] = []
+    read_profile_id(value, issues)
+    if issues:
+        raise refused(issues)
+    if is_missed and value is not None:
+        raise body_fault("profile_id_too_late", "profile_id must come before items.")
 
 
 class _ByLine:

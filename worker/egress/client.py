@@ -1,6 +1,7 @@
 """The door: one request out, one bounded answer back."""
 
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import httpx
 import orjson
 
 from connections.settings import Settings
-from worker.egress.errors import BadAnswer, TooLarge, UrlRefused
+from worker.egress.errors import BadAnswer, DeadlineExceeded, TooLarge, UrlRefused
 from worker.egress.policy import Destinations, Policy
 from worker.egress.resolver import DnsResolver, Resolver
 from worker.egress.transport import GuardedTransport
@@ -75,8 +76,10 @@ class Egress:
         deadline: float,
         policy: Policy = STRANGERS_HOST,
         login_of: str | None = None,
+        least: float = 0.0,
     ) -> Response:
-        """Sends one request and reads the whole answer by `deadline`, a `time.monotonic()` instant.
+        """Sends one request and reads the whole answer by `deadline`, a `time.monotonic()` instant. With fewer than
+        `least` seconds left, once its turn has come, it is not begun.
 
         `login_of` is the account that it logs in to, if it does. Any status is an answer, redirects that `policy` does
         not follow among them. Raises `EgressError`, and `OutOfBudget` when the host has had as many requests as it
@@ -92,6 +95,8 @@ class Egress:
         for _ in range(policy.redirects + 1):
             host = target.netloc.decode("ascii").lower()
             with self._pace.request(host, method, deadline=deadline, login_of=login_of) as answered:
+                if deadline - time.monotonic() < least:
+                    raise DeadlineExceeded("too little time is left to begin")
                 response = self._exchange(
                     method, target, {"host": host, **lines}, body, deadline=deadline, policy=policy
                 )

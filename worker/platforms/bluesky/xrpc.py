@@ -43,13 +43,22 @@ def procedure(
     token: str | None = None,
     deadline: float,
     login_of: str | None = None,
+    least: float = 0.0,
 ) -> Response:
-    """`POST /xrpc/<method>`. `login_of` is the account that it logs in to, if it does."""
+    """`POST /xrpc/<method>`. `login_of` is the account that it logs in to, if it does; not begun with fewer than
+    `least` seconds left."""
     headers = {"authorization": f"Bearer {token}"} if token else None
     url = f"{server.origin}/xrpc/{method}"
     try:
         return egress.request(
-            "POST", url, json=body, headers=headers, deadline=deadline, policy=server.policy, login_of=login_of
+            "POST",
+            url,
+            json=body,
+            headers=headers,
+            deadline=deadline,
+            policy=server.policy,
+            login_of=login_of,
+            least=least,
         )
     except EgressError as exc:
         raise from_egress(exc, is_strangers_host=not server.policy.is_operators) from exc

@@ -128,6 +128,15 @@ def test_a_profile_that_no_row_needed_may_come_late() -> None:
     assert json_rows([document(platform="bluesky", items=[A | {"profile_id": "pr_2"}], profile_id="pr_1")])
 
 
+@pytest.mark.parametrize(
+    ("profile_id", "code"), [(False, "invalid_type"), ({"id": "pr_1"}, "invalid_type"), ("no id", "unknown_profile")]
+)
+def test_a_late_profile_that_is_none_is_refused_though_no_row_needed_it(profile_id: object, code: str) -> None:
+    with pytest.raises(ValidationFailed) as caught:
+        list(read_json([document(platform="bluesky", items=[A | {"profile_id": "pr_2"}], profile_id=profile_id)]))
+    assert [(issue.field, issue.code) for issue in caught.value.issues] == [("profile_id", code)]
+
+
 HEADER = b"handle,app_password\n"
 FAULTS: dict[str, tuple[str, bytes, str, int | None]] = {
     "no column": ("csv", b"name,app_password\n", "missing_column", 1),

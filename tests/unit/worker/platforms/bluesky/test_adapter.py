@@ -10,10 +10,11 @@ import pytest
 from connections.errors import AlreadyConnected, UpstreamFailed
 from connections.settings import Settings, SettingsError
 from connections.verified import Credentials
-from tests.unit.worker.platforms.bluesky.conftest import APP_PASSWORD, CREATE, DID, HANDLE, World
+from tests.unit.worker.platforms.bluesky.conftest import APP_PASSWORD, CREATE, DID, HANDLE, PDS, World
 from worker.pace import Unpaced
 from worker.platforms.base import build_platforms
 from worker.platforms.bluesky.adapter import Bluesky
+from worker.platforms.bluesky.session import LEAST_SECONDS
 
 
 def test_is_found_by_its_name() -> None:
@@ -61,3 +62,15 @@ def test_a_deadline_in_the_past_costs_no_request(world: World) -> None:
             before_login=lambda external_id, name: None,
         )
     assert world.network.requests == []
+
+
+def test_a_login_that_may_be_cut_off_is_not_begun(world: World) -> None:
+    """It might be made all the same, and nobody would have its session."""
+    with pytest.raises(UpstreamFailed):
+        world.bluesky.connect(
+            Credentials(DID, APP_PASSWORD),
+            deadline=time.monotonic() + LEAST_SECONDS,
+            before_login=lambda external_id, name: None,
+        )
+    assert [host for host, _, _ in world.pace.requests] == ["plc.directory", PDS]
+    assert world.calls(CREATE) == 0
