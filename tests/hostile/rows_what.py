@@ -163,6 +163,7 @@ GARBAGE: dict[str, tuple[Reply, Expected]] = {
     "a status of four digits": (raw(b"HTTP/1.1 2000 OK\r\n\r\n", HangUp()), FAILED),
     "a header without a colon": (raw(b"HTTP/1.1 200 OK\r\nnonsense\r\n\r\n", HangUp()), FAILED),
     "NUL in a header": (raw(b"HTTP/1.1 200 OK\r\nx: a\x00b\r\n\r\n", HangUp()), FAILED),
+    "DEL in a header": (raw(b"HTTP/1.1 200 OK\r\nx: a\x7fb\r\n\r\n", HangUp()), FAILED),
     "two lengths": (raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{} "), FAILED),
     "a negative length": (raw(b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\n{}"), FAILED),
     "fewer bytes than said": (raw(LONG + LOGIN, HangUp()), FAILED),
@@ -183,7 +184,7 @@ RATE_LIMITS: dict[str, Reply] = {
     "a date that is none": limited(retry_after="Fri, 99 Foo 99999 99:99:99 GMT"),
     "an hour": limited(retry_after="3600"),
     "a reset in an hour": limited(ratelimit_reset=SOON, ratelimit_remaining="0"),
-    "a garbage reset": limited(ratelimit_reset="\x7f\x80", ratelimit_remaining="x", ratelimit_policy=";;;"),
+    "a garbage reset": limited(ratelimit_reset="\x80\xff", ratelimit_remaining="x", ratelimit_policy=";;;"),
     "a reset beyond time": limited(ratelimit_reset=FAR, ratelimit_remaining="0"),
     "other digits": limited(ratelimit_reset="\u00b2\u00b3"),
 }

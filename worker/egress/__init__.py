@@ -4,7 +4,7 @@ Hosts come from strangers (a handle's domain, a PDS named in a document), so wha
 and how much it may send are decided here once, and hold whatever the other side does.
 """
 
-from worker.egress.client import Egress, Response
+from worker.egress.client import Egress
 from worker.egress.errors import (
     AddressRefused,
     BadAnswer,
@@ -20,6 +20,7 @@ from worker.egress.errors import (
     Unreachable,
     UrlRefused,
 )
+from worker.egress.exchange import Response
 from worker.egress.policy import Policy
 from worker.egress.resolver import DnsResolver, Resolver
 

@@ -3,9 +3,8 @@
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 import httpcore
@@ -13,38 +12,25 @@ import httpx
 import orjson
 
 from connections.settings import Settings
-from worker.egress.errors import BadAnswer, DeadlineExceeded, TooLarge, UrlRefused
+from worker.egress.errors import BadAnswer, DeadlineExceeded, UrlRefused
+from worker.egress.exchange import Response
 from worker.egress.policy import Destinations, Policy
 from worker.egress.resolver import DnsResolver, Resolver
 from worker.egress.transport import GuardedTransport
 from worker.pace import Pace, Unpaced
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-NOT_COMPRESSED = frozenset({"", "identity"})
-
-# A chunk may be a byte long, and costs more to read than it carries: the longest body in them, half a second of CPU.
-MAX_PIECES = 4096
 
 STRANGERS_HOST = Policy()
 
 _HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "connector"}
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer, complete. Its headers and body can hold tokens, so neither is printed."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-
 class Egress:
     """The only way out of the worker. Used by many threads at once.
 
     There is no `httpx.Client` here on purpose: its cookie jar, redirects, environment proxies and netrc would each have
-    to be switched off, and what is not there cannot be switched on by mistake. Requests are handed to httpcore as it
-    wants them: httpx would build its own objects around them first, which takes a third of a request's CPU.
+    to be switched off, and what is not there cannot be switched on by mistake.
     """
 
     def __init__(
@@ -62,6 +48,7 @@ class Egress:
         self._connector = connector or httpcore.SyncBackend()
         # One for all threads: loading the authorities takes 17 ms.
         self._ssl_context = ssl_context or httpx.create_ssl_context(trust_env=False)
+        self._ssl_context.set_alpn_protocols(["http/1.1"])
         self._pace = pace or Unpaced()
         # The one that was used last is used next: as many as there are requests at the same time, however many threads.
         self._idle: deque[GuardedTransport] = deque()
@@ -97,9 +84,10 @@ class Egress:
             with self._pace.request(host, method, deadline=deadline, login_of=login_of) as answered:
                 if deadline - time.monotonic() < least:
                     raise DeadlineExceeded("too little time is left to begin")
-                response = self._exchange(
-                    method, target, {"host": host, **lines}, body, deadline=deadline, policy=policy
-                )
+                with self._transport() as transport:
+                    response = transport.send(
+                        method, target, {"host": host, **lines}, body, deadline=deadline, policy=policy
+                    )
                 answered(response.status, response.headers)
             if not policy.redirects or response.status not in REDIRECTS or "location" not in response.headers:
                 return response
@@ -114,23 +102,6 @@ class Egress:
         """Closes all connections that are not in use."""
         while self._idle:
             self._idle.pop().close()
-
-    def _exchange(
-        self,
-        method: str,
-        url: httpx.URL,
-        headers: Mapping[str, str],
-        body: bytes,
-        *,
-        deadline: float,
-        policy: Policy,
-    ) -> Response:
-        with (
-            self._transport() as transport,
-            transport.send(method, url, headers, body, deadline=deadline, policy=policy) as answer,
-        ):
-            received = _read_headers(answer.headers)
-            return Response(answer.status, received, _read(answer.body, received, policy.max_body))
 
     @contextmanager
     def _transport(self) -> Iterator[GuardedTransport]:
@@ -161,24 +132,3 @@ def _parsed(parse: Callable[[], httpx.URL]) -> httpx.URL:
     except (httpx.InvalidURL, UnicodeError) as exc:
         raise UrlRefused("not a URL") from exc
     return url
-
-
-def _read_headers(received: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """With lower-case names; of a name that comes more than once all values, as RFC 9110 (5.2) combines them."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in received:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
-
-
-def _read(pieces: Iterable[bytes], headers: Mapping[str, str], max_body: int) -> bytes:
-    # Asked for as it is. Unpacking what comes packed all the same is how 300 kB become 300 MB.
-    if headers.get("content-encoding", "").strip().lower() not in NOT_COMPRESSED:
-        raise BadAnswer("the answer is compressed although identity was asked for")
-    body = bytearray()
-    for count, chunk in enumerate(pieces, start=1):
-        body += chunk
-        if len(body) > max_body or count > MAX_PIECES:
-            raise TooLarge("the body is longer than allowed, or in too many pieces")
-    return bytes(body)

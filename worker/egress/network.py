@@ -1,8 +1,8 @@
 """Sockets that know whom they may reach, how long they may take and how much they may read.
 
-httpcore asks a network backend for every connection and a stream for every byte. Standing there, the guard sees what
-no caller can get around: the address is checked and connected to in one step, so rebinding a name gains nothing, and
-each read gets only the time and the bytes that are left, so that a drip of headers, chunks or body ends on time.
+Every connection comes from here and every byte passes here, so the guard sees what no caller can get around: the
+address is checked and connected to in one step, so rebinding a name gains nothing, and each read gets only the time and
+the bytes that are left, so that a drip of headers, chunks or body ends on time.
 """
 
 import ssl
@@ -28,21 +28,11 @@ class Budget:
     def __init__(self) -> None:
         self.deadline = 0.0
         self._bytes_left = 0
-        self._has_body = False
 
-    def start(self, *, deadline: float, max_bytes: int, has_body: bool) -> None:
-        """`deadline` is a `time.monotonic()` instant; `max_bytes` counts headers, framing and body of the answer.
-
-        `has_body` says whether the request has one.
-        """
+    def start(self, *, deadline: float, max_bytes: int) -> None:
+        """`deadline` is a `time.monotonic()` instant; `max_bytes` counts headers, framing and body of the answer."""
         self.deadline = deadline
         self._bytes_left = max_bytes
-        self._has_body = has_body
-
-    def take_head(self) -> bool:
-        """Whether what is written now is a head that a body will follow. True once for each request that has one."""
-        is_head, self._has_body = self._has_body, False
-        return is_head
 
     def seconds(self, at_most: float | None = None) -> float:
         """Time for the next step. Raises `DeadlineExceeded` when there is none."""
@@ -59,16 +49,11 @@ class Budget:
 
 
 class BoundedStream(httpcore.NetworkStream):
-    """A stream on a budget. The timeouts httpcore passes are per step and so no bound at all: they are ignored.
-
-    The head of a request is kept until its body comes, so that both leave in one piece: a thread waits once less for
-    the interpreter, and the other side does not wait for the second half.
-    """
+    """A stream on a budget. A timeout is for one step and so no bound at all: there is none to pass."""
 
     def __init__(self, inner: httpcore.NetworkStream, budget: Budget) -> None:
         self._inner = inner
         self._budget = budget
-        self._head = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - httpcore's signature
         data = self._inner.read(max_bytes, timeout=self._budget.seconds())
@@ -76,10 +61,6 @@ class BoundedStream(httpcore.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - httpcore's signature
-        if self._budget.take_head():
-            self._head = buffer
-            return
-        buffer, self._head = self._head + buffer, b""
         self._inner.write(buffer, timeout=self._budget.seconds())
 
     def start_tls(

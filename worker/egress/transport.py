@@ -4,41 +4,59 @@ A pool that is shared by threads costs several times the CPU: it looks at every 
 request.
 """
 
+import re
 import ssl
+import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import httpcore
 import httpx
 
-from worker.egress.errors import BadAnswer, ConnectFailed, ConnectionLost, DeadlineExceeded, EgressError
+from worker.egress.errors import ConnectFailed, ConnectionLost, DeadlineExceeded, EgressError, NotAllowed
+from worker.egress.exchange import Response, exchange
 from worker.egress.network import Budget, GuardedBackend
-from worker.egress.policy import Destinations, Policy
+from worker.egress.policy import STANDARD_PORTS, Destinations, Policy
 from worker.egress.resolver import Resolver
 
 # Connections kept alive: one meets the directory, the entryway and a few busy hosts again and again.
 MAX_CONNECTIONS = 8
 KEEP_ALIVE_SECONDS = 20.0
 
-# Bytes of header and chunk framing beside the body. httpcore itself ends at 100 KiB of headers.
+# Bytes of headers, trailers and chunk framing beside the body.
 FRAMING_BYTES = 128 * 1024
+
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+_FIELD_VALUE = re.compile(r"[\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?")
 
 FAILURES: dict[type[Exception], type[EgressError]] = {
     httpcore.TimeoutException: DeadlineExceeded,
     httpcore.ConnectError: ConnectFailed,
     httpcore.NetworkError: ConnectionLost,
-    httpcore.ProtocolError: BadAnswer,
 }
 
 
-class Answer(NamedTuple):
-    """An answer whose body is still to be read."""
+class _Origin(NamedTuple):
+    """Where a connection leads. A stranger's URL never rides on one that was opened unchecked: `is_exempt`."""
 
-    status: int
-    headers: Iterable[tuple[bytes, bytes]]
-    body: Iterable[bytes]
+    scheme: str
+    host: str
+    port: int
+    is_exempt: bool
+
+
+class _Idle(NamedTuple):
+    stream: httpcore.NetworkStream
+    since: float
+
+    @property
+    def is_usable(self) -> bool:
+        """What can be read on an idle connection is its end, or an answer that nobody has asked for."""
+        is_young = time.monotonic() < self.since + KEEP_ALIVE_SECONDS
+        return is_young and not self.stream.get_extra_info("is_readable")
 
 
 class GuardedTransport:
@@ -53,20 +71,15 @@ class GuardedTransport:
     ) -> None:
         self._destinations = destinations
         self._budget = Budget()
-        # Two pools, so that a stranger's URL can never ride on a connection that was opened unchecked.
-        self._pools = {
-            is_exempt: httpcore.ConnectionPool(
-                ssl_context=ssl_context,
-                max_connections=MAX_CONNECTIONS,
-                keepalive_expiry=KEEP_ALIVE_SECONDS,
-                network_backend=GuardedBackend(resolver, connector, self._budget, checks_addresses=not is_exempt),
-            )
+        self._ssl_context = ssl_context
+        self._backends = {
+            is_exempt: GuardedBackend(resolver, connector, self._budget, checks_addresses=not is_exempt)
             for is_exempt in (True, False)
         }
+        self._idle: OrderedDict[_Origin, _Idle] = OrderedDict()
         # It may be forgotten without a word; the connections end with it.
-        weakref.finalize(self, _close, tuple(self._pools.values()))
+        weakref.finalize(self, _close_all, self._idle)
 
-    @contextmanager
     def send(
         self,
         method: str,
@@ -76,35 +89,63 @@ class GuardedTransport:
         *,
         deadline: float,
         policy: Policy,
-    ) -> Iterator[Answer]:
-        """Gives the answer as it arrives; `deadline`, a `time.monotonic()` instant, is for all of it."""
-        pool = self._pools[self._destinations.is_exempt(url, policy)]
-        self._budget.start(deadline=deadline, max_bytes=policy.max_body + FRAMING_BYTES, has_body=bool(body))
-        request = httpcore.Request(
-            method,
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-            headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()],
-            content=body,
-        )
+    ) -> Response:
+        """`deadline`, a `time.monotonic()` instant, is for all of it."""
+        is_exempt = self._destinations.is_exempt(url, policy)
+        origin = _Origin(url.scheme, url.raw_host.decode("ascii"), url.port or STANDARD_PORTS[url.scheme], is_exempt)
+        self._budget.start(deadline=deadline, max_bytes=policy.max_body + FRAMING_BYTES)
         with _own_errors():
-            answer = pool.handle_request(request)
-        try:
-            yield Answer(answer.status, answer.headers, _body(answer))
-        finally:
-            answer.close()
+            stream = self._connection(origin)
+            is_reusable = False
+            try:
+                response, is_reusable = exchange(
+                    stream, _request(method, url.raw_path, headers, body), max_body=policy.max_body
+                )
+            finally:
+                if is_reusable:
+                    self._keep(origin, stream)
+                else:
+                    stream.close()
+        return response
 
     def close(self) -> None:
-        _close(tuple(self._pools.values()))
+        _close_all(self._idle)
+
+    def _connection(self, origin: _Origin) -> httpcore.NetworkStream:
+        idle = self._idle.pop(origin, None)
+        if idle is not None:
+            if idle.is_usable:
+                return idle.stream
+            idle.stream.close()
+        stream = self._backends[origin.is_exempt].connect_tcp(origin.host, origin.port)
+        if origin.scheme == "http":
+            return stream
+        try:
+            return stream.start_tls(self._ssl_context, origin.host)
+        except BaseException:
+            stream.close()
+            raise
+
+    def _keep(self, origin: _Origin, stream: httpcore.NetworkStream) -> None:
+        self._idle[origin] = _Idle(stream, time.monotonic())
+        if len(self._idle) > MAX_CONNECTIONS:
+            _, oldest = self._idle.popitem(last=False)
+            oldest.stream.close()
 
 
-def _body(answer: httpcore.Response) -> Iterator[bytes]:
-    with _own_errors():
-        yield from cast(Iterable[bytes], answer.stream)
+def _request(method: str, target: bytes, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Head and body, RFC 9112 (3)."""
+    values = headers.values()
+    if not _TARGET.fullmatch(target) or not all(map(_FIELD_VALUE.fullmatch, values)):
+        raise NotAllowed("no request that can be written")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (method.encode("ascii"), target, lines.encode("ascii"), body)
 
 
-def _close(pools: tuple[httpcore.ConnectionPool, ...]) -> None:
-    for pool in pools:
-        pool.close()
+def _close_all(idle: OrderedDict[_Origin, _Idle]) -> None:
+    while idle:
+        _, connection = idle.popitem()
+        connection.stream.close()
 
 
 @contextmanager
