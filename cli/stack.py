@@ -75,11 +75,14 @@ async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: M
         await supervisor.wait_until(valkey.answers, what="Valkey", seconds=_START_SECONDS)
     grace = settings.grace_seconds + _FINISH_SECONDS
 
-    def part(name: str, *arguments: str) -> Command:
-        return Command(name, [sys.executable, "-m", "cli", *arguments], env=env, grace=grace)
+    def part(name: str, *arguments: str, port: int = 0) -> Command:
+        """On one machine the metrics of beat and of each worker need a port of their own."""
+        ports = {"CONNECTOR_METRICS_PORT": str(settings.metrics_port + port)} if settings.metrics_port else {}
+        return Command(name, [sys.executable, "-m", "cli", *arguments], env={**env, **ports}, grace=grace)
 
     names = ["worker"] if shape.workers == 1 else [f"worker-{number}" for number in range(1, shape.workers + 1)]
-    await supervisor.start(*(part(name, "worker") for name in names))
+    workers = (part(name, "worker", port=number) for number, name in enumerate(names, 1))
+    await supervisor.start(*workers)
     await supervisor.start(part("beat", "beat"))
     await supervisor.start(part("api", "api", "--host", shape.host, "--port", str(shape.port)))
     # In this order, because the API complains in its log about every probe it has to refuse.

@@ -17,6 +17,7 @@ from connections.vault import UnreadableSecret
 from connections.verified import Credentials, VerifiedAccount
 from worker.announce import Announcer
 from worker.login_limits import LoginLimits
+from worker.metrics import WorkerMetrics
 from worker.pace import bulk
 from worker.platforms.base import Platform
 from worker.settle import Held, Settler, Verified
@@ -60,6 +61,7 @@ class Performer:
         uniform: Callable[[float, float], float] = random.uniform,
         pause: Callable[[float], None] = time.sleep,
         batch_retry_seconds: float = 900.0,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         """`attempt_seconds` is the total deadline of one attempt; once `is_stopping`, no further one begins here.
 
@@ -72,6 +74,7 @@ class Performer:
         self._attempt_seconds = attempt_seconds
         self._is_stopping = is_stopping
         self._pause = pause
+        self._metrics = metrics or WorkerMetrics()
         self._settler = Settler(
             settlement,
             platforms,
@@ -80,6 +83,7 @@ class Performer:
             uniform=uniform,
             pause=pause,
             batch_retry_seconds=batch_retry_seconds,
+            metrics=self._metrics,
         )
 
     def perform(self, task_id: str) -> None:
@@ -126,6 +130,8 @@ class Performer:
         task = self._settlement.claim(task_id)
         if task is None:
             return None
+        if task.attempts == 1:
+            self._metrics.begun(task.platform, (task.claimed_at - task.created_at).total_seconds())
         held = self._held(task, time.monotonic())
         with self._login_limits.together():  # somebody may be waiting, and nobody for the login to be taken out
             return self._settled(held, lambda: self._settler.keep(held, self._verify(held)))
