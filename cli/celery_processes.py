@@ -30,8 +30,9 @@ def run_worker(threads: int | None, queues: str | None) -> None:
     configure_logging(settings, "worker")
     # Celery warns of root because pickled messages could run anything; this app takes JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    # Built here rather than in Celery's signal, which would log a wrong setting and go on.
-    _serve_metrics(settings, worker().metrics.registry)
+    built = worker()  # here rather than in Celery's signal, which would log a wrong setting and go on
+    if settings.metrics_port:
+        _serve_metrics(settings, built.metrics.registry)
     process = app.Worker(
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
         concurrency=settings.worker_threads,
@@ -51,7 +52,7 @@ def run_beat() -> None:
     from worker.app import app
 
     configure_logging(settings, "beat")
-    if settings.metrics_port is not None:
+    if settings.metrics_port:
         from worker.beat_metrics import beat_registry
         from worker.redis_client import redis_client
 
@@ -62,8 +63,6 @@ def run_beat() -> None:
 
 def _serve_metrics(settings: Settings, registry: CollectorRegistry) -> None:
     """Until the process ends. Raises `CommandFailed` when the port is taken."""
-    if settings.metrics_port is None:
-        return
     from worker.metrics_server import MetricsServer
 
     try:

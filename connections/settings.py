@@ -103,9 +103,7 @@ class Settings(BaseSettings):
         default=Rate(30_000, 60), description="Requests of one API key at one API process."
     )
     metrics_host: str = Field(default="127.0.0.1", description="Where a worker and beat serve their metrics.")
-    metrics_port: int | None = Field(
-        default=None, ge=1, le=65_535, description="The port for that; nothing is served if unset."
-    )
+    metrics_port: int = Field(default=0, ge=0, le=65_535, description="The port for that; with 0 nothing is served.")
 
     failed_logins_per_account: Annotated[Rate, NoDecode] = Field(
         default=Rate(10, 900), description="Failed logins to one account, in all workspaces together."
