@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
@@ -54,6 +54,8 @@ class Shim:
     intake: BatchIntake
     importing: Threads
     """Takes batches in."""
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once this process is to end."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

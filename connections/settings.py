@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         default=20.0, ge=0, le=3600, description="What a worker may take to finish what it has begun."
     )
+    drain_seconds: float = Field(
+        default=0.0, ge=0, le=300, description="For how long an API that is to end says so in /readyz and goes on."
+    )
 
     max_waiting_callers: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Callers that may wait at one API process, some 23 kB each."
