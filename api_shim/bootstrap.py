@@ -98,6 +98,8 @@ def build_shim(
     sealer = _sealer(settings)
     service = service or ConnectService(database, sealer, settings)
     reading = Threads("reading", size=_READING_THREADS)
+    accepting = Threads("accepting", size=_ACCEPTING_THREADS)
+    importing = Threads("importing", size=_IMPORTING_THREADS, backlog=8)
     waiting = Waiting(lambda task_ids: reading.run(service.finished, task_ids), capacity=settings.max_waiting_callers)
     broker = broker or RedisBroker(settings.redis)
     queue_age = QueueAge(broker.oldest_message_age, limit=settings.queue_age_seconds)
@@ -126,11 +128,12 @@ def build_shim(
                 "queue_age": lambda: queue_age.refused,
                 "key_rate": lambda: key_limit.refused,
             },
+            calls={"accepting": accepting.__len__, "reading": reading.__len__, "importing": importing.__len__},
         ),
-        accepting=Threads("accepting", size=_ACCEPTING_THREADS),
+        accepting=accepting,
         reading=reading,
         intake=BatchIntake(database, sealer, settings),
-        importing=Threads("importing", size=_IMPORTING_THREADS, backlog=8),
+        importing=importing,
     )
 
 

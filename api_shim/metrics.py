@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,11 +25,18 @@ class Metrics:
     """One per API process."""
 
     def __init__(
-        self, database: Database, *, waiting: Read, listening: Read, queue_age: Read, refused: Mapping[str, Read]
+        self,
+        database: Database,
+        *,
+        waiting: Read,
+        listening: Read,
+        queue_age: Read,
+        refused: Mapping[str, Read],
+        calls: Mapping[str, Read],
     ) -> None:
         """`waiting` tells how many callers wait at this moment, `listening` how many follow the events of a batch,
-        `queue_age` for how many seconds the oldest message has waited, and `refused` how many requests were turned away
-        so far, by reason."""
+        `queue_age` for how many seconds the oldest message has waited, `refused` how many requests were turned away
+        so far, by reason, and `calls` how many each pool of threads has in hand."""
         self._registry = process_registry("api")
         self._registry.register(database_connections(database))
         self._registry.register(
@@ -39,6 +46,15 @@ class Metrics:
                 "Requests that were turned away before anything was stored.",
                 "reason",
                 refused,
+            )
+        )
+        self._registry.register(
+            ReadOnScrape(
+                GaugeMetricFamily,
+                "connector_thread_calls",
+                "Calls that run in a thread of the pool, or wait for one.",
+                "pool",
+                calls,
             )
         )
         self._requests = Counter(
