@@ -13,6 +13,9 @@ from connections.models import DISPATCHED, WAITS_FOR_DISPATCH, connect_batch_rej
 from connections.outcome import Outcome
 from connections.sqltime import from_now
 
+# How far back one looks to say how fast a batch is.
+RATE_SECONDS = 60.0
+
 _CANCELED = Outcome.of_error(Canceled().describe())
 
 # A row is a task, and its status the task's; but not every task that failed is a failure to chase.
