@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 from cli import api_keys, batch, connect, key_ring, services, workspaces
 from cli.doctor import command as doctor
 from cli.importing import command as importing
+from cli.status import command as status
 
 
 class ConnectorGroup(TyperGroup):
@@ -51,6 +52,7 @@ def connector(
 for command in (services.up, services.demo, services.api, services.worker, services.beat, services.migrate):
     app.command()(command)
 app.command()(doctor.doctor)
+app.command()(status.status)
 app.command()(connect.connect)
 app.command("import")(importing.import_accounts)
 app.add_typer(batch.batch, name="batch")
