@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from redis.asyncio import Redis
@@ -11,6 +12,7 @@ from redis.exceptions import RedisError
 
 from cli.ports import LOOPBACK, require_free
 from cli.printer import OWN_NAME, Printer
+from cli.queue_url import forget_redis_url, note_redis_url
 from cli.supervisor import Command, Supervisor
 from cli.tables import migrate_tables, open_database
 from cli.valkey import EmbeddedValkey
@@ -52,7 +54,15 @@ def prepare(settings: Settings, shape: Shape) -> None:
 def up(settings: Settings, shape: Shape) -> int:
     """Runs everything until it is told to stop. Returns the exit status."""
     prepare(settings, shape)
-    return asyncio.run(_up(settings, shape))
+    return run_stack(settings, _up(settings, shape))
+
+
+def run_stack(settings: Settings, running: Coroutine[Any, Any, int]) -> int:
+    """Runs what `start`s a stack, and then takes back what other commands were told of its queue."""
+    try:
+        return asyncio.run(running)
+    finally:
+        forget_redis_url(settings)
 
 
 async def _up(settings: Settings, shape: Shape) -> int:
@@ -73,6 +83,7 @@ async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: M
         env = {**env, "CONNECTOR_REDIS_URL": valkey.url}
         await supervisor.start(valkey.command)
         await supervisor.wait_until(valkey.answers, what="Valkey", seconds=_START_SECONDS)
+        note_redis_url(settings, valkey.url)
     grace = settings.grace_seconds + _FINISH_SECONDS
 
     def part(name: str, *arguments: str, port: int = 0) -> Command:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -102,6 +102,11 @@ def create_postgres_engine(url: URL, **options: Any) -> Engine:
     event.listen(engine, "checkout", _check_out)
     event.listen(engine, "checkin", _check_in)
     return engine
+
+
+def database_size(connection: Connection) -> int:
+    """Bytes on disk of the database that this connection is to, its indexes included."""
+    return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
 
 
 def _connect(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> _Connection:

@@ -29,6 +29,7 @@ from worker.redis_client import redis_client
 from worker.running import RUNNING
 from worker.shutdown import Shutdown
 from worker.sweep import SendTask, Sweeper
+from worker.ticks import Ticks
 from worker.watchdog import Watchdog, limits
 
 # What settling may take on top of the attempt: a lease must outlive both.
@@ -45,6 +46,7 @@ class Worker:
     performer: Performer
     dispatcher: Dispatcher
     sweeper: Sweeper
+    ticks: Ticks
     pruner: Pruner
     shutdown: Shutdown
     watchdog: Watchdog
@@ -121,6 +123,7 @@ def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: C
             ask=ask,
         ),
         sweeper=Sweeper(settlement, announcer, send, metrics),
+        ticks=Ticks(client),
         pruner=Pruner(
             database,
             retentions(task_seconds=settings.task_retention_days * 86400.0),

@@ -43,6 +43,7 @@ def dispatch() -> None:
 
 @app.task(name=SWEEP)
 def sweep() -> None:
+    worker().ticks.note()
     worker().sweeper.sweep()
 
 
