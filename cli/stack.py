@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -22,6 +22,9 @@ from connections.vault import ensure_development_keys
 _START_SECONDS = 60.0
 # What a part may take to stop beyond its grace period: a worker's watchdog ends it ten seconds after.
 _FINISH_SECONDS = 15.0
+
+Processes = Mapping[str, Sequence[str]]
+"""Program and arguments by name, in the order in which they start. Of `worker` there are as many as the shape says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +52,33 @@ def prepare(settings: Settings, shape: Shape) -> None:
     ensure_development_keys(settings)
 
 
-def up(settings: Settings, shape: Shape) -> int:
+def up(settings: Settings, shape: Shape, processes: Processes | None = None) -> int:
     """Runs everything until it is told to stop. Returns the exit status."""
     prepare(settings, shape)
-    return asyncio.run(_up(settings, shape))
+    return asyncio.run(_up(settings, shape, processes))
 
 
-async def _up(settings: Settings, shape: Shape) -> int:
+async def _up(settings: Settings, shape: Shape, processes: Processes | None) -> int:
     printer = Printer()
     printer.line(OWN_NAME, "starting")
     async with Supervisor(printer) as supervisor:
-        await start(supervisor, settings, shape, {})
+        await start(supervisor, settings, shape, {}, processes)
         printer.line(OWN_NAME, f"ready at {shape.url}")
         await supervisor.wait()
     return supervisor.exit_status
 
 
-async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: Mapping[str, str]) -> None:
-    """Starts everything and returns when it is ready. `env` are further variables for the processes."""
+async def start(
+    supervisor: Supervisor,
+    settings: Settings,
+    shape: Shape,
+    env: Mapping[str, str],
+    processes: Processes | None = None,
+) -> None:
+    """Starts everything and returns when it is ready.
+
+    `env` are further variables for the processes, which also get the API's port as `PORT`.
+    """
     if not settings.redis_url:
         make_private(settings.var_dir)
         valkey = EmbeddedValkey(settings.var_dir)
@@ -74,17 +86,26 @@ async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: M
         await supervisor.start(valkey.command)
         await supervisor.wait_until(valkey.answers, what="Valkey", seconds=_START_SECONDS)
     grace = settings.grace_seconds + _FINISH_SECONDS
-
-    def part(name: str, *arguments: str) -> Command:
-        return Command(name, [sys.executable, "-m", "cli", *arguments], env=env, grace=grace)
-
-    names = ["worker"] if shape.workers == 1 else [f"worker-{number}" for number in range(1, shape.workers + 1)]
-    await supervisor.start(*(part(name, "worker") for name in names))
-    await supervisor.start(part("beat", "beat"))
-    await supervisor.start(part("api", "api", "--host", shape.host, "--port", str(shape.port)))
+    variables = {**env, "PORT": str(shape.port)}
+    for name, argv in (processes or _usual(shape)).items():
+        names = _numbered(name, shape.workers) if name == "worker" else [name]
+        await supervisor.start(*(Command(each, argv, env=variables, grace=grace) for each in names))
     # In this order, because the API complains in its log about every probe it has to refuse.
     await _until_worker_lives(supervisor, env.get("CONNECTOR_REDIS_URL") or settings.redis)
     await _until_ready(supervisor, shape.url)
+
+
+def _usual(shape: Shape) -> Processes:
+    connector = [sys.executable, "-m", "cli"]
+    return {
+        "worker": [*connector, "worker"],
+        "beat": [*connector, "beat"],
+        "api": [*connector, "api", "--host", shape.host],
+    }
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
 
 
 async def _until_worker_lives(supervisor: Supervisor, redis_url: str) -> None:
