@@ -15,6 +15,7 @@ from tests.e2e.stack import body
 from tests.factories import make_tenant
 from tests.integration.cli.connector import running_connector, still_alive
 from tests.processes import ROOT
+from tests.servers import free_port
 
 
 def arguments_of_make_up() -> list[str]:
@@ -26,17 +27,21 @@ def arguments_of_make_up() -> list[str]:
 
 def test_make_up_starts_what_it_lists_and_ends_it(tmp_path: Path) -> None:
     shutil.copy(PROCFILE, tmp_path)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     with (
         SandboxProcess() as bluesky,
         running_connector(
             tmp_path,
             *arguments_of_make_up(),
+            *("--port", str(port)),
+            PORT="1",  # whoever listens there has not been told of the other
             WORKERS="2",
             CONNECTOR_DEV_PDS_URL=bluesky.pds_url,
             CONNECTOR_PLC_URL=bluesky.plc_url,
         ) as connector,
     ):
-        connector.wait_for(f"ready at {connector.url}")
+        connector.wait_for(f"ready at {url}")
         family = connector.family
         commands = [process.cmdline() for process in family]
         for name, (_, *arguments) in procfile().items():
@@ -47,7 +52,7 @@ def test_make_up_starts_what_it_lists_and_ends_it(tmp_path: Path) -> None:
         key = make_tenant(database).key
         database.close()
         account = bluesky.control.create_account("someone.test", app_password="abcd-efgh-2345-wxyz")
-        with httpx.Client(base_url=connector.url, trust_env=False, timeout=60) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
             assert client.get("/readyz").status_code == 200
             answer = client.post(
                 "/v1/accounts/connect",
