@@ -14,7 +14,7 @@ COUNTERS_AND_GAUGES = {
     "connector_attempts_total": {"platform", "cause"},
     "connector_retries_total": {"platform", "cause"},
     "connector_upstream_requests_total": {"host_class", "status"},
-    "connector_circuits_open": {"kind"},
+    "connector_circuits_open": {"platform", "kind"},
     "connector_leases_lost_total": set[str](),
     "connector_tasks_swept_total": {"queue"},
     "connector_host_budget_left": {"host"},
@@ -42,6 +42,7 @@ COUNTERS_AND_GAUGES = {
 
 HISTOGRAMS = {
     "connector_http_request_seconds": {"method", "route"},
+    "connector_task_wait_seconds": {"platform"},
     "connector_attempt_seconds": {"platform"},
     "connector_upstream_seconds": {"host_class"},
 }

@@ -17,7 +17,7 @@ SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "connector"}
 ONCE = {"keys", "migrate"}
 
-METRICS_PORT = "metrics_port"  # of a worker and of beat
+METRICS = {"metrics_host", "metrics_port"}  # of a worker and of beat
 
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
@@ -95,7 +95,7 @@ def test_only_workers_are_given_the_ring_that_opens() -> None:
 def test_every_variable_is_a_setting(service: dict[str, Any]) -> None:
     names = {name.removeprefix("CONNECTOR_").lower() for name in service["environment"]}
 
-    assert names <= Settings.model_fields.keys() | {METRICS_PORT}
+    assert names <= Settings.model_fields.keys() | METRICS
 
 
 def test_procfile_and_compose_run_the_same_commands() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from connections.settings import Settings
 from tests.deploy.files import SCALING, WORKER, compose, read_yaml
-from tests.deploy.test_compose import METRICS_PORT
+from tests.deploy.test_compose import METRICS
 
 DEPLOYMENT: dict[str, Any] = read_yaml(WORKER)
 POD: dict[str, Any] = DEPLOYMENT["spec"]["template"]["spec"]
@@ -36,7 +36,7 @@ def test_it_is_asked_whether_it_lives_where_it_serves_its_metrics() -> None:
     for probe in ("livenessProbe", "startupProbe"):
         assert CONTAINER[probe]["httpGet"] == {"path": "/healthz", "port": port["name"]}
     names = {name.removeprefix("CONNECTOR_").lower() for name in variables}
-    assert names <= Settings.model_fields.keys() | {METRICS_PORT}
+    assert names <= Settings.model_fields.keys() | METRICS
 
 
 def test_labels_select_what_the_template_makes() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import promql_parser
 import pytest
 
+from connections.settings import Settings
 from tests.deploy.files import ALERTS, ALERTS_TEST, OPERATIONS, PROMETHEUS, alert_rules, compose, expressions, read_yaml
 from tests.deploy.metrics import COUNTERS_AND_GAUGES, HISTOGRAMS, series
 
@@ -70,6 +71,12 @@ def test_the_runbook_tells_of_every_metric() -> None:
     known = {**COUNTERS_AND_GAUGES, **HISTOGRAMS}
 
     assert told == {name: labels for name, labels in known.items() if name.startswith("connector_")}
+
+
+def test_a_task_that_is_still_tried_is_not_stuck() -> None:
+    (seconds,) = re.findall(r"> (\d+)$", RULES["ConnectorTaskStuck"]["expr"])
+
+    assert int(seconds) > Settings().patient_task_seconds + Settings().attempt_seconds + 15
 
 
 def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
