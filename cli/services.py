@@ -30,7 +30,7 @@ def up(
     from connections.settings import load_settings
 
     processes = read_procfile(procfile) if procfile else None
-    raise typer.Exit(stack.up(load_settings(), stack.Shape(host, port, workers), processes))
+    raise typer.Exit(stack.up(load_settings(), stack.Shape(host, port, workers, processes)))
 
 
 def demo(port: Port = 8000, workers: Workers = 1) -> None:

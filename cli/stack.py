@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -23,17 +23,18 @@ _START_SECONDS = 60.0
 # What a part may take to stop beyond its grace period: a worker's watchdog ends it ten seconds after.
 _FINISH_SECONDS = 15.0
 
-Processes = Mapping[str, Sequence[str]]
-"""Program and arguments by name, in the order in which they start. Of `worker` there are as many as the shape says."""
-
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Where the API listens, and how many worker processes there are."""
+    """Where the API listens, and how many worker processes there are.
+
+    `processes`, if given, are run instead of the usual ones, in their order: program and arguments by name.
+    """
 
     host: str
     port: int
     workers: int
+    processes: Mapping[str, list[str]] | None = None
 
     @property
     def url(self) -> str:
@@ -52,29 +53,23 @@ def prepare(settings: Settings, shape: Shape) -> None:
     ensure_development_keys(settings)
 
 
-def up(settings: Settings, shape: Shape, processes: Processes | None = None) -> int:
+def up(settings: Settings, shape: Shape) -> int:
     """Runs everything until it is told to stop. Returns the exit status."""
     prepare(settings, shape)
-    return asyncio.run(_up(settings, shape, processes))
+    return asyncio.run(_up(settings, shape))
 
 
-async def _up(settings: Settings, shape: Shape, processes: Processes | None) -> int:
+async def _up(settings: Settings, shape: Shape) -> int:
     printer = Printer()
     printer.line(OWN_NAME, "starting")
     async with Supervisor(printer) as supervisor:
-        await start(supervisor, settings, shape, {}, processes)
+        await start(supervisor, settings, shape, {})
         printer.line(OWN_NAME, f"ready at {shape.url}")
         await supervisor.wait()
     return supervisor.exit_status
 
 
-async def start(
-    supervisor: Supervisor,
-    settings: Settings,
-    shape: Shape,
-    env: Mapping[str, str],
-    processes: Processes | None = None,
-) -> None:
+async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: Mapping[str, str]) -> None:
     """Starts everything and returns when it is ready.
 
     `env` are further variables for the processes, which also get the API's port as `PORT`.
@@ -87,7 +82,7 @@ async def start(
         await supervisor.wait_until(valkey.answers, what="Valkey", seconds=_START_SECONDS)
     grace = settings.grace_seconds + _FINISH_SECONDS
     variables = {**env, "PORT": str(shape.port)}
-    for name, argv in (processes or _usual(shape)).items():
+    for name, argv in (shape.processes or _usual(shape)).items():
         names = _numbered(name, shape.workers) if name == "worker" else [name]
         await supervisor.start(*(Command(each, argv, env=variables, grace=grace) for each in names))
     # In this order, because the API complains in its log about every probe it has to refuse.
@@ -95,7 +90,7 @@ async def start(
     await _until_ready(supervisor, shape.url)
 
 
-def _usual(shape: Shape) -> Processes:
+def _usual(shape: Shape) -> Mapping[str, list[str]]:
     connector = [sys.executable, "-m", "cli"]
     return {
         "worker": [*connector, "worker"],
