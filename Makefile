@@ -18,6 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help
 help:
 	@echo "make run      start everything on PORT (8000), with WORKERS (1) workers and a sandbox of Bluesky"
+	@echo "make up       start what Procfile lists, without the sandbox (PORT, WORKERS)"
 	@echo "make test     run all tests"
 	@echo "make check    lint, types, imports and tests"
 	@echo "make fuzz     fuzz the API for longer (FUZZ_TIMES=20 as many cases, FUZZ_SEED=1 others)"
@@ -29,6 +30,10 @@ help:
 .PHONY: run
 run: $(VENV)/.runtime
 	@exec $(BIN)/connector demo $(ARGS)
+
+.PHONY: up
+up: $(VENV)/.runtime
+	@exec $(BIN)/connector up --procfile Procfile $(ARGS)
 
 .PHONY: test
 test: $(VENV)/.dev $(if $(ARGS),,network)

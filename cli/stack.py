@@ -28,11 +28,15 @@ _FINISH_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Where the API listens, and how many worker processes there are."""
+    """Where the API listens, and how many worker processes there are.
+
+    `processes`, if given, are run instead of the usual ones, in their order: program and arguments by name.
+    """
 
     host: str
     port: int
     workers: int
+    processes: Mapping[str, list[str]] | None = None
 
     @property
     def url(self) -> str:
@@ -76,7 +80,10 @@ async def _up(settings: Settings, shape: Shape) -> int:
 
 
 async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: Mapping[str, str]) -> None:
-    """Starts everything and returns when it is ready. `env` are further variables for the processes."""
+    """Starts everything and returns when it is ready.
+
+    `env` are further variables for the processes, which also get the API's port as `PORT`.
+    """
     if not settings.redis_url:
         make_private(settings.var_dir)
         valkey = EmbeddedValkey(settings.var_dir)
@@ -85,20 +92,36 @@ async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: M
         await supervisor.wait_until(valkey.answers, what="Valkey", seconds=_START_SECONDS)
         note_redis_url(settings, valkey.url)
     grace = settings.grace_seconds + _FINISH_SECONDS
-
-    def part(name: str, *arguments: str, port: int = 0) -> Command:
-        """On one machine the metrics of beat and of each worker need a port of their own."""
-        ports = {"CONNECTOR_METRICS_PORT": str(settings.metrics_port + port)} if settings.metrics_port else {}
-        return Command(name, [sys.executable, "-m", "cli", *arguments], env={**env, **ports}, grace=grace)
-
-    names = ["worker"] if shape.workers == 1 else [f"worker-{number}" for number in range(1, shape.workers + 1)]
-    workers = (part(name, "worker", port=number) for number, name in enumerate(names, 1))
-    await supervisor.start(*workers)
-    await supervisor.start(part("beat", "beat"))
-    await supervisor.start(part("api", "api", "--host", shape.host, "--port", str(shape.port)))
+    variables = {**env, "PORT": str(shape.port)}
+    for name, argv in (shape.processes or _usual(shape)).items():
+        names = _numbered(name, shape.workers) if name == "worker" else [name]
+        places = enumerate(names, start=1 if name == "worker" else 0)
+        commands = (
+            Command(each, argv, env={**variables, **_metrics_port(settings, place)}, grace=grace)
+            for place, each in places
+        )
+        await supervisor.start(*commands)
     # In this order, because the API complains in its log about every probe it has to refuse.
     await _until_worker_lives(supervisor, env.get("CONNECTOR_REDIS_URL") or settings.redis)
     await _until_ready(supervisor, shape.url)
+
+
+def _usual(shape: Shape) -> Mapping[str, list[str]]:
+    connector = [sys.executable, "-m", "cli"]
+    return {
+        "worker": [*connector, "worker"],
+        "beat": [*connector, "beat"],
+        "api": [*connector, "api", "--host", shape.host],
+    }
+
+
+def _metrics_port(settings: Settings, place: int) -> dict[str, str]:
+    """On one machine beat and each worker need a port of their own."""
+    return {"CONNECTOR_METRICS_PORT": str(settings.metrics_port + place)} if settings.metrics_port else {}
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
 
 
 async def _until_worker_lives(supervisor: Supervisor, redis_url: str) -> None:
