@@ -1,4 +1,4 @@
-"""Screens of a terminal as one SVG: it plays once and ends with the last; who wants no motion sees only that one.
+"""Screens of a terminal as one SVG: the last, then all of them once; who wants no motion sees only the last.
 
 No fonts from elsewhere: each piece of text is told how wide it is, so any monospaced font of the reader's fits.
 """
@@ -16,6 +16,7 @@ _CHARACTER, _LINE = 8.0, 19.0  # pixels
 _MARGIN, _TITLE = 16.0, 34.0
 _SCREENS = 12
 _SECONDS_A_SCREEN = 0.5
+_POSTER_SECONDS = 2.0  # of the last screen first: what shows no motion shows the beginning
 
 _TEXT = "#e6edf3"
 # By number, of the 16 and the 256: those that rich draws texts and bars with here. Any other is shown as plain text.
@@ -61,7 +62,7 @@ def _some(screens: Sequence[str]) -> list[str]:
 
 
 def _style(count: int) -> str:
-    total = count * _SECONDS_A_SCREEN
+    total = _POSTER_SECONDS + count * _SECONDS_A_SCREEN
     rules = [
         "rect{fill:#0d1117;stroke:#3d444d}circle{fill:#3d444d}",
         "text{font:13px ui-monospace,SFMono-Regular,'SF Mono',Menlo,Consolas,'DejaVu Sans Mono',monospace;"
@@ -72,13 +73,19 @@ def _style(count: int) -> str:
         f"@media (prefers-reduced-motion:no-preference){{.screen{{animation:{total:g}s step-end both}}",
     ]
     for number in range(count):
-        begin, end = (100 * place / count for place in (number, number + 1))
+        begins = _POSTER_SECONDS + number * _SECONDS_A_SCREEN
         is_last = number == count - 1
-        shown = f"{begin:.4g}%{{visibility:visible}}"
-        hidden = "" if is_last else f"{end:.4g}%{{visibility:hidden}}"
-        before = "" if number == 0 else "0%{visibility:hidden}"
-        after = f"to{{visibility:{'visible' if is_last else 'hidden'}}}"
-        rules.append(f"@keyframes s{number}{{{before}{shown}{hidden}{after}}}#s{number}{{animation-name:s{number}}}")
+        frames = [
+            (0.0, is_last),
+            (_POSTER_SECONDS, False),
+            (begins, True),
+            (begins + _SECONDS_A_SCREEN, is_last),
+        ]
+        shown = "".join(
+            f"{100 * second / total:.4g}%{{visibility:{'visible' if is_shown else 'hidden'}}}"
+            for second, is_shown in frames
+        )
+        rules.append(f"@keyframes s{number}{{{shown}}}#s{number}{{animation-name:s{number}}}")
     return "".join([*rules, "}"])
 
 
