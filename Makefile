@@ -24,6 +24,7 @@ help:
 	@echo "make fuzz     fuzz the API for longer (FUZZ_TIMES=20 as many cases, FUZZ_SEED=1 others)"
 	@echo "make bench    what a connect costs here and elsewhere (ARGS=--quick for a short look)"
 	@echo "make soak     ten minutes of random faults (ARGS=\"--minutes 60\" for an hour)"
+	@echo "make pictures record the terminal of README.md anew (needs tmux)"
 	@echo "make lock     write the lock files from pyproject.toml (ARGS=--upgrade for newer versions)"
 	@echo "make clean    remove caches and virtual environments; var/ stays"
 
@@ -74,6 +75,10 @@ bench: $(VENV)/.bench
 .PHONY: soak
 soak: $(VENV)/.dev
 	$(BIN)/python -m bench.soak $(ARGS)
+
+.PHONY: pictures
+pictures: $(VENV)/.dev
+	$(BIN)/python -m bench.pictures
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet $(ARGS)

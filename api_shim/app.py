@@ -12,8 +12,8 @@ from api_shim.broker import Broker
 from api_shim.direct import DirectConnect
 from api_shim.docs import add_docs
 from api_shim.errors import BugBarrier, add_error_handlers
+from api_shim.introduction import API_VERSION, SUMMARY, TITLE
 from api_shim.metrics import RequestMetrics
-from api_shim.openapi import API_VERSION, SUMMARY, TITLE
 from api_shim.queue import TaskQueue
 from api_shim.request_id import RequestIds
 from connections.service import ConnectService
