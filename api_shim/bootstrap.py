@@ -13,6 +13,7 @@ from api_shim.metrics import Metrics
 from api_shim.queue import CeleryQueue, TaskQueue
 from api_shim.threads import Threads
 from api_shim.waiting import Waiting
+from connections import tracing
 from connections.bulk.intake import BatchIntake
 from connections.bulk.reading import Batches
 from connections.db import Database
@@ -77,6 +78,7 @@ class Shim:
             self.queue.close()
             await self.broker.close()
             self.database.close()
+            tracing.flush()  # here, because uvicorn ends the process by the signal that it was told to end with
 
 
 def build_shim(
