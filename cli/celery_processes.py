@@ -7,6 +7,7 @@ import warnings
 from celery.exceptions import SecurityWarning
 
 from cli.memory import share_arenas
+from connections import tracing
 from connections.logs import configure_logging
 from connections.settings import load_settings
 
@@ -25,6 +26,7 @@ def run_worker(threads: int | None, queues: str | None) -> None:
     from worker.tasks import worker
 
     configure_logging(settings, "worker")
+    tracing.start(settings, "worker")
     # Celery warns of root because pickled messages could run anything; this app takes JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     worker()  # built here rather than in Celery's signal, which would log a wrong setting and go on

@@ -15,6 +15,7 @@ from connections.repository.tasks import ClaimedTask
 from connections.settlement import Settlement
 from connections.vault import UnreadableSecret
 from connections.verified import Credentials, VerifiedAccount
+from worker import spans
 from worker.announce import Announcer
 from worker.login_limits import LoginLimits
 from worker.pace import bulk
@@ -98,7 +99,11 @@ class Performer:
         `ServiceUnavailable` as `perform` does.
         """
         claimed = time.monotonic()
-        with self._settlement.claimed_rows(task_ids, begun_in=_ROWS_SECONDS) as tasks, bulk():
+        with (
+            self._settlement.claimed_rows(task_ids, begun_in=_ROWS_SECONDS) as tasks,
+            spans.message(tasks),
+            bulk(),
+        ):
             rows = self._opened(tasks)
             with self._logins_ahead(rows), Together(self._keep_all) as together:
                 for number, row in enumerate(rows):
@@ -151,6 +156,7 @@ class Performer:
 
     def _verify_row(self, held: Held, row: _Row, together: Together) -> None:
         together.add(held, self._verify(held, row))
+        spans.ended("verified")
 
     def _keep_all(self, rows: Sequence[Verified]) -> None:
         if not self._settler.keep_all(rows):
@@ -160,11 +166,15 @@ class Performer:
     def _settled(self, held: Held, job: Callable[[], None]) -> float | None:
         """Does what an attempt consists of and settles what it fails with. Seconds until the next one, or None."""
         task = held.task
-        if task.claimed_at >= task.expires_at:
-            if self._settlement.expire(task):
-                self._announcer.settled(task.id, task.reply_to)
-            return None
-        with structlog.contextvars.bound_contextvars(task_id=task.id, request_id=task.request_id):
+        with (
+            spans.attempt(task),
+            structlog.contextvars.bound_contextvars(task_id=task.id, request_id=task.request_id),
+        ):
+            if task.claimed_at >= task.expires_at:
+                spans.ended("expired")
+                if self._settlement.expire(task):
+                    self._announcer.settled(task.id, task.reply_to)
+                return None
             if task.attempts > task.max_attempts:
                 # The last attempt ended with its process. Whatever it is that ends them must not go round all workers.
                 log.error("attempts_lost", platform=task.platform, attempts=task.attempts - 1)

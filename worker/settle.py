@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
+from connections import tracing
 from connections.contract import ErrorBody
 from connections.errors import (
     ConnectorError,
@@ -22,6 +23,7 @@ from connections.outcome import Outcome
 from connections.repository.tasks import ClaimedTask
 from connections.settlement import Settlement
 from connections.verified import VerifiedAccount
+from worker import spans
 from worker.announce import Announcer
 from worker.platforms.base import Platform
 from worker.retry import RETRIED, Again, History, Stop, decide, policy_after
@@ -97,8 +99,10 @@ class Settler:
             self._end_session(task, verified)
             raise
         if is_kept:
+            spans.ended("succeeded")
             self._told(held)
         else:
+            spans.ended("lease_lost")
             self._end_session(task, verified)
             log.warning("lease_lost", platform=task.platform, attempt=task.attempts)
 
@@ -140,6 +144,7 @@ class Settler:
             will_retry=isinstance(decision, Again),
             seconds=_since(held.started),
         )
+        spans.failed(error, "retrying" if isinstance(decision, Again) else "failed")
         match decision:
             case Again(delay):
                 has_to_tell = history.attempts or last or not (task.batch_id and _is_hosts_pace(error))
@@ -169,7 +174,8 @@ class Settler:
         """
         while True:
             try:
-                return settle()
+                with tracing.span("settle"):
+                    return settle()
             except ServiceUnavailable:
                 gives_up_at = held.lease_ends - _LEASE_MARGIN_SECONDS
                 if time.monotonic() + _DATABASE_PAUSE_SECONDS > gives_up_at or self._is_stopping():
