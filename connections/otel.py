@@ -5,8 +5,10 @@ The provider is not made the process's own: libraries that look for one would te
 which hold secrets.
 """
 
+import logging
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -23,6 +25,9 @@ from connections.tracing import Attributes, Kind, Span, cause_of, is_fault
 
 # A collector that is away must not hold up the end of a process, whose grace period may be used up already.
 FLUSH_SECONDS = 3.0
+
+# A collector that is away is told of with every export, several times.
+_A_LINE_EVERY_SECONDS = 60.0
 
 _PROTOCOL = "http/protobuf"
 _PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")  # the first one counts
@@ -121,7 +126,22 @@ def build_tracer(process: str) -> OtelTracer:
     variable = next((name for name in _PROTOCOL_VARIABLES if os.environ.get(name)), None)
     if variable is not None and os.environ[variable] != _PROTOCOL:
         raise SettingsError(f"{variable}: only {_PROTOCOL} is spoken")
+    library = logging.getLogger("opentelemetry")
+    library.handlers, library.propagate = [_Seldom()], False
     return traced_by(process, BatchSpanProcessor(OTLPSpanExporter()))
+
+
+class _Seldom(logging.Handler):
+    """Passes a line on, and then none for a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + _A_LINE_EVERY_SECONDS
+            logging.getLogger().handle(record)
 
 
 def traced_by(process: str, processor: SpanProcessor) -> OtelTracer:

@@ -111,7 +111,8 @@ class Performer:
                         self._settlement.unclaim(tasks[number:])
                         break
                     held = self._held(row.task, claimed, begun_in=_ROWS_SECONDS)
-                    self._settled(held, partial(self._verify_row, held, row, together))
+                    with spans.attempt(row.task):
+                        self._settled(held, partial(self._verify_row, held, row, together))
 
     @contextmanager
     def _logins_ahead(self, rows: Sequence[_Row]) -> Iterator[None]:
@@ -132,7 +133,8 @@ class Performer:
         if task is None:
             return None
         held = self._held(task, time.monotonic())
-        with self._login_limits.together():  # somebody may be waiting, and nobody for the login to be taken out
+        # Somebody may be waiting, and nobody for the login to be taken out.
+        with self._login_limits.together(), spans.attempt(task):
             return self._settled(held, lambda: self._settler.keep(held, self._verify(held)))
 
     def _opened(self, tasks: Sequence[ClaimedTask]) -> list[_Row]:
@@ -161,20 +163,18 @@ class Performer:
     def _keep_all(self, rows: Sequence[Verified]) -> None:
         if not self._settler.keep_all(rows):
             for row in rows:
-                self._settled(row.held, partial(self._settler.keep, row.held, row.account))
+                with spans.kept_alone(row.held.task):
+                    self._settled(row.held, partial(self._settler.keep, row.held, row.account))
 
     def _settled(self, held: Held, job: Callable[[], None]) -> float | None:
         """Does what an attempt consists of and settles what it fails with. Seconds until the next one, or None."""
         task = held.task
-        with (
-            spans.attempt(task),
-            structlog.contextvars.bound_contextvars(task_id=task.id, request_id=task.request_id),
-        ):
-            if task.claimed_at >= task.expires_at:
-                spans.ended("expired")
-                if self._settlement.expire(task):
-                    self._announcer.settled(task.id, task.reply_to)
-                return None
+        if task.claimed_at >= task.expires_at:
+            spans.ended("expired")
+            if self._settlement.expire(task):
+                self._announcer.settled(task.id, task.reply_to)
+            return None
+        with structlog.contextvars.bound_contextvars(task_id=task.id, request_id=task.request_id):
             if task.attempts > task.max_attempts:
                 # The last attempt ended with its process. Whatever it is that ends them must not go round all workers.
                 log.error("attempts_lost", platform=task.platform, attempts=task.attempts - 1)

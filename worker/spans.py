@@ -32,6 +32,15 @@ def message(tasks: Sequence[ClaimedTask]) -> AbstractContextManager[Span]:
 
 def attempt(task: ClaimedTask) -> AbstractContextManager[Span]:
     """Around one attempt, from claim to settled; of a row, until its account is verified."""
+    return _of(task, "connect attempt")
+
+
+def kept_alone(task: ClaimedTask) -> AbstractContextManager[Span]:
+    """Around the storing of a row's account that could not be stored together with the others of its message."""
+    return _of(task, "keep alone")
+
+
+def _of(task: ClaimedTask, name: str) -> AbstractContextManager[Span]:
     attributes: dict[str, Value] = {
         "connector.task.id": task.id,
         "connector.request.id": task.request_id,
@@ -40,9 +49,9 @@ def attempt(task: ClaimedTask) -> AbstractContextManager[Span]:
     }
     if task.batch_id is None:
         attributes |= {**_BROUGHT, "messaging.destination.name": task.queue}
-        return tracing.span("connect attempt", Kind.CONSUMER, attributes, parent=task.traceparent)
+        return tracing.span(name, Kind.CONSUMER, attributes, parent=task.traceparent)
     attributes["connector.batch.id"] = task.batch_id
-    return tracing.span("connect attempt", Kind.INTERNAL, attributes, links=_requests([task]))
+    return tracing.span(name, Kind.INTERNAL, attributes, links=_requests([task]))
 
 
 def turn(seconds: float, *, in_batch: bool) -> AbstractContextManager[Span]:

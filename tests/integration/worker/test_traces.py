@@ -191,6 +191,16 @@ def test_rows_are_below_their_message_and_linked_to_the_request(bench: Bench, me
     assert len(memory.spans.below(message).named("settle")) == 1  # for all that were verified
 
 
+def test_rows_that_cannot_be_stored_together_tell_each_of_its_end(bench: Bench, memory: InMemory) -> None:
+    batch = make_batch(bench.database, bench.tenant, ["a.test", "also-a.test"], bench.sealer)
+    bench.performer(verified("did:plc:a")).perform_rows(batch.task_ids)
+
+    alone = memory.spans.below(memory.spans.only("connect rows")).named("keep alone")
+    assert [span.attributes["connector.task.id"] for span in alone] == batch.task_ids
+    assert [span.attributes.get("connector.cause") for span in alone] == [None, "account_already_connected"]
+    assert [span.attributes["connector.outcome"] for span in alone] == ["succeeded", "failed"]
+
+
 def test_rows_of_a_request_that_is_not_recorded_are_not_either(bench: Bench, memory: InMemory) -> None:
     batch = make_batch(bench.database, bench.tenant, ["a.test"], bench.sealer)
     bench.trace_rows(f"{TRACEPARENT[:-2]}00", batch.task_ids)

@@ -1,5 +1,6 @@
 """Spans, as they are recorded when there are traces, and not when there are none."""
 
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -160,6 +161,29 @@ def test_a_protocol_that_is_not_spoken_is_one_line(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(SettingsError, match=f"^{name}: .*http/protobuf"):
         build_tracer("api")
+
+
+def test_a_tracer_that_is_disabled_by_the_standard_variable_makes_no_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+
+    with recorded() as memory, tracing.span("request", parent=SAMPLED) as request, tracing.span("inner"):
+        request.note({"one": 1})
+        request.fail("bug")
+
+    assert memory.spans == []
+
+
+def test_a_collector_that_is_away_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = logging.getLogger("opentelemetry")
+    monkeypatch.setattr(library, "handlers", [])
+    monkeypatch.setattr(library, "propagate", True)
+    build_tracer("api").flush()
+    for name in ("opentelemetry.exporter", "opentelemetry.sdk", "opentelemetry.exporter"):
+        logging.getLogger(name).warning("Transient error")
+
+    assert [record.name for record in caplog.records] == ["opentelemetry.exporter"]
 
 
 def test_traces_without_their_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
