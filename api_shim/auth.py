@@ -24,13 +24,16 @@ class WorkspaceKey(SecurityBase):
 
 
 async def authenticate(request: Request) -> Caller:
-    """Raises `Unauthorized`, the same for every cause: nobody learns whether a key exists."""
+    """Raises `Unauthorized`, the same for every cause: nobody learns whether a key exists; and `RateLimited`."""
     scheme, key = get_authorization_scheme_param(request.headers.get("authorization"))
     if scheme.lower() != "bearer":
         raise Unauthorized
     shim = shim_of(request)
     caller = shim.service.recognise(key)
-    return caller if caller is not None else await shim.reading.run(shim.service.authenticate, key)
+    if caller is None:
+        caller = await shim.reading.run(shim.service.authenticate, key)
+    shim.key_limit.take(caller.key_id)
+    return caller
 
 
 TheCaller = Annotated[Caller, Depends(WorkspaceKey())]

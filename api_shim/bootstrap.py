@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from api_shim.batch_events import BatchEvents
 from api_shim.broker import Broker, RedisBroker
+from api_shim.key_limit import KeyLimit
 from api_shim.metrics import Metrics
+from api_shim.overload import QueueAge
 from api_shim.queue import CeleryQueue, TaskQueue
 from api_shim.threads import Threads
 from api_shim.waiting import Waiting
@@ -41,6 +43,8 @@ class Shim:
     queue: TaskQueue
     broker: Broker
     waiting: Waiting
+    key_limit: KeyLimit
+    queue_age: QueueAge
     batches: Batches
     batch_events: BatchEvents
     metrics: Metrics
@@ -51,12 +55,15 @@ class Shim:
     intake: BatchIntake
     importing: Threads
     """Takes batches in."""
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once this process is to end."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keeps the background tasks going for the length of the block, then gives everything back."""
         tasks = [
             asyncio.create_task(self.waiting.run()),
+            asyncio.create_task(self.queue_age.run()),
             asyncio.create_task(
                 self.broker.listen(
                     reply_channel(self.id),
@@ -93,7 +100,12 @@ def build_shim(
     sealer = _sealer(settings)
     service = service or ConnectService(database, sealer, settings)
     reading = Threads("reading", size=_READING_THREADS)
-    waiting = Waiting(lambda task_ids: reading.run(service.finished, task_ids))
+    accepting = Threads("accepting", size=_ACCEPTING_THREADS)
+    importing = Threads("importing", size=_IMPORTING_THREADS, backlog=8)
+    waiting = Waiting(lambda task_ids: reading.run(service.finished, task_ids), capacity=settings.max_waiting_callers)
+    broker = broker or RedisBroker(settings.redis)
+    queue_age = QueueAge(broker.oldest_message_age, limit=settings.queue_age_seconds)
+    key_limit = KeyLimit(settings.key_requests)
     batches = Batches(database)
     batch_events = BatchEvents(lambda caller, batch_id: reading.run(batches.get, caller, batch_id))
     return Shim(
@@ -102,15 +114,28 @@ def build_shim(
         database=database,
         service=service,
         queue=queue or CeleryQueue(settings),
-        broker=broker or RedisBroker(settings.redis),
+        broker=broker,
         waiting=waiting,
+        key_limit=key_limit,
+        queue_age=queue_age,
         batches=batches,
         batch_events=batch_events,
-        metrics=Metrics(waiting.__len__, batch_events.__len__),
-        accepting=Threads("accepting", size=_ACCEPTING_THREADS),
+        metrics=Metrics(
+            database,
+            waiting=waiting.__len__,
+            listening=batch_events.__len__,
+            queue_age=lambda: queue_age.seconds,
+            refused={
+                "waiting_callers": lambda: waiting.refused,
+                "queue_age": lambda: queue_age.refused,
+                "key_rate": lambda: key_limit.refused,
+            },
+            calls={"accepting": accepting.__len__, "reading": reading.__len__, "importing": importing.__len__},
+        ),
+        accepting=accepting,
         reading=reading,
         intake=BatchIntake(database, sealer, settings),
-        importing=Threads("importing", size=_IMPORTING_THREADS, backlog=8),
+        importing=importing,
     )
 
 

@@ -1,9 +1,11 @@
 """What else the API asks of Redis: announcements of settled tasks, and whether a worker lives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol, cast
 
+import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
@@ -13,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from connections.errors import QueueUnavailable
-from connections.messages import WORKER_ALIVE_KEY
+from connections.messages import SENT_AT, WORKER_ALIVE_KEY, Queue
 
 log = structlog.get_logger()
 
@@ -34,6 +36,10 @@ class Broker(Protocol):
 
     async def has_worker(self) -> bool:
         """Whether at least one worker lives. Raises `QueueUnavailable`."""
+
+    async def oldest_message_age(self) -> float:
+        """For how many seconds the oldest message of somebody who waits has been in the queue, 0 when it is empty.
+        Raises `QueueUnavailable`."""
 
     async def close(self) -> None: ...
 
@@ -75,8 +81,23 @@ class RedisBroker:
         except (RedisError, OSError) as error:
             raise QueueUnavailable from error
 
+    async def oldest_message_age(self) -> float:
+        try:
+            message = await cast(Awaitable[bytes | None], self._redis.lindex(Queue.CONNECT, -1))
+        except (RedisError, OSError) as error:
+            raise QueueUnavailable from error
+        return 0.0 if message is None else max(0.0, time.time() - _sent_at(message))
+
     async def close(self) -> None:
         await self._redis.aclose()
+
+
+def _sent_at(message: bytes) -> float:
+    """Now for a message that does not say: one of an older version, or none of ours."""
+    try:
+        return float(orjson.loads(message)["headers"][SENT_AT])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return time.time()
 
 
 async def _messages(subscription: PubSub) -> AsyncIterator[tuple[str, str]]:

@@ -50,6 +50,7 @@ async def accept(shim: Shim, asked: Asked) -> Connecting:
 
 async def connect(shim: Shim, asked: Asked, *, wait: float, hung_up: "asyncio.Future[None]") -> Connecting:
     """The task, once it has ended or `wait` seconds are over. Raises what `accept` raises, and `HungUp`."""
+    shim.queue_age.check()
     ends_at = asyncio.get_running_loop().time() + wait
     caller, task_id = asked.caller, new_id("ct")
     with shim.waiting.register(task_id) as waiter:

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from connections.errors import QueueUnavailable
 from connections.grouped import Grouped
-from connections.messages import CONNECT_ACCOUNT, DISPATCH, Queue
+from connections.messages import CONNECT_ACCOUNT, DISPATCH, SENT_AT, Queue
 from connections.service import FIRST_SWEEP_SECONDS
 from connections.settings import Settings
 
@@ -77,10 +77,11 @@ class CeleryQueue:
         """All of them in one round trip. When it fails some may have been taken; those come twice, which is no harm."""
         if time.monotonic() < self._silent_until:
             raise QueueUnavailable
+        headers = {SENT_AT: time.time()}
         try:
             with self._producers.acquire(block=True, timeout=_ACQUIRE_SECONDS) as producer, producer.batch():
                 for message in messages:
-                    self._app.send_task(task, queue=queue.value, producer=producer, **message)
+                    self._app.send_task(task, queue=queue.value, producer=producer, headers=headers, **message)
         except (KombuError, RedisError, OSError) as error:
             self._silent_until = time.monotonic() + _COOL_DOWN_SECONDS
             raise QueueUnavailable from error

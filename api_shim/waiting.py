@@ -21,9 +21,6 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
 
-# One caller costs 22 to 23 kB, so this many are a quarter of a gigabyte.
-_CAPACITY = 10_000
-
 _IDS_PER_QUERY = 500
 
 LookUp = Callable[[list[str]], Awaitable[list[TaskRow]]]
@@ -60,7 +57,7 @@ class Waiter:
 class Waiting:
     """One per process; belongs to the event loop and must be touched from nowhere else."""
 
-    def __init__(self, look_up: LookUp, *, capacity: int = _CAPACITY) -> None:
+    def __init__(self, look_up: LookUp, *, capacity: int) -> None:
         """`look_up` finds those of the given tasks that have ended; it may raise `ServiceUnavailable`."""
         self._look_up = look_up
         self._capacity = capacity
@@ -69,6 +66,8 @@ class Waiting:
         self._hints: set[str] = set()
         self._hinted = asyncio.Event()
         self._is_released = False
+        self.refused = 0
+        """How many were turned away for want of room."""
 
     def __len__(self) -> int:
         """How many callers are waiting."""
@@ -81,6 +80,7 @@ class Waiting:
         Raises `ServiceUnavailable`, with the advice, when there is no room for another caller.
         """
         if self._count >= self._capacity:
+            self.refused += 1
             raise ServiceUnavailable(f"Too many callers are waiting. {advice}")
         waiter = Waiter(asyncio.get_running_loop())
         if self._is_released:

@@ -175,6 +175,9 @@ class InstantBroker:
     async def has_worker(self) -> bool:
         return True
 
+    async def oldest_message_age(self) -> float:
+        return 0.0
+
     async def close(self) -> None:
         pass
 

@@ -5,11 +5,14 @@ import socket
 import warnings
 
 from celery.exceptions import SecurityWarning
+from prometheus_client import CollectorRegistry
 
+from cli.failures import CommandFailed
 from cli.memory import share_arenas
 from connections import tracing
+from connections.db import Database
 from connections.logs import configure_logging
-from connections.settings import load_settings
+from connections.settings import Settings, load_settings
 
 
 def run_worker(threads: int | None, queues: str | None) -> None:
@@ -29,7 +32,9 @@ def run_worker(threads: int | None, queues: str | None) -> None:
     tracing.start(settings, "worker")
     # Celery warns of root because pickled messages could run anything; this app takes JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    worker()  # built here rather than in Celery's signal, which would log a wrong setting and go on
+    built = worker()  # here rather than in Celery's signal, which would log a wrong setting and go on
+    if settings.metrics_port:
+        _serve_metrics(settings, built.metrics.registry)
     process = app.Worker(
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
         concurrency=settings.worker_threads,
@@ -49,4 +54,21 @@ def run_beat() -> None:
     from worker.app import app
 
     configure_logging(settings, "beat")
+    if settings.metrics_port:
+        from worker.beat_metrics import beat_registry
+        from worker.redis_client import redis_client
+
+        database = Database(settings.database, pool_size=1)
+        _serve_metrics(settings, beat_registry(database, redis_client(settings.redis)))
     app.Beat(quiet=True).run()
+
+
+def _serve_metrics(settings: Settings, registry: CollectorRegistry) -> None:
+    """Until the process ends. Raises `CommandFailed` when the port is taken."""
+    from worker.metrics_server import MetricsServer
+
+    try:
+        MetricsServer(settings.metrics_host, settings.metrics_port, registry)
+    except OSError as error:
+        where = f"{settings.metrics_host}:{settings.metrics_port}"
+        raise CommandFailed(f"cannot serve metrics at {where}: {error.strerror}") from error

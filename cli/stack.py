@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from redis.asyncio import Redis
@@ -11,6 +12,7 @@ from redis.exceptions import RedisError
 
 from cli.ports import LOOPBACK, require_free
 from cli.printer import OWN_NAME, Printer
+from cli.queue_url import forget_redis_url, note_redis_url
 from cli.supervisor import Command, Supervisor
 from cli.tables import migrate_tables, open_database
 from cli.valkey import EmbeddedValkey
@@ -52,7 +54,15 @@ def prepare(settings: Settings, shape: Shape) -> None:
 def up(settings: Settings, shape: Shape) -> int:
     """Runs everything until it is told to stop. Returns the exit status."""
     prepare(settings, shape)
-    return asyncio.run(_up(settings, shape))
+    return run_stack(settings, _up(settings, shape))
+
+
+def run_stack(settings: Settings, running: Coroutine[Any, Any, int]) -> int:
+    """Runs what `start`s a stack, and then takes back what other commands were told of its queue."""
+    try:
+        return asyncio.run(running)
+    finally:
+        forget_redis_url(settings)
 
 
 async def _up(settings: Settings, shape: Shape) -> int:
@@ -73,13 +83,17 @@ async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: M
         env = {**env, "CONNECTOR_REDIS_URL": valkey.url}
         await supervisor.start(valkey.command)
         await supervisor.wait_until(valkey.answers, what="Valkey", seconds=_START_SECONDS)
+        note_redis_url(settings, valkey.url)
     grace = settings.grace_seconds + _FINISH_SECONDS
 
-    def part(name: str, *arguments: str) -> Command:
-        return Command(name, [sys.executable, "-m", "cli", *arguments], env=env, grace=grace)
+    def part(name: str, *arguments: str, port: int = 0) -> Command:
+        """On one machine the metrics of beat and of each worker need a port of their own."""
+        ports = {"CONNECTOR_METRICS_PORT": str(settings.metrics_port + port)} if settings.metrics_port else {}
+        return Command(name, [sys.executable, "-m", "cli", *arguments], env={**env, **ports}, grace=grace)
 
     names = ["worker"] if shape.workers == 1 else [f"worker-{number}" for number in range(1, shape.workers + 1)]
-    await supervisor.start(*(part(name, "worker") for name in names))
+    workers = (part(name, "worker", port=number) for number, name in enumerate(names, 1))
+    await supervisor.start(*workers)
     await supervisor.start(part("beat", "beat"))
     await supervisor.start(part("api", "api", "--host", shape.host, "--port", str(shape.port)))
     # In this order, because the API complains in its log about every probe it has to refuse.

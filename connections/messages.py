@@ -20,6 +20,9 @@ DISPATCH = "connector.dispatch"
 SWEEP = "connector.sweep"
 PRUNE = "connector.prune"
 
+# The header of a message with the Unix time at which it was sent, in seconds.
+SENT_AT = "sent_at"
+
 WORKER_ALIVE_KEY = "connector:worker-alive"
 
 

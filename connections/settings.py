@@ -93,6 +93,21 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         default=20.0, ge=0, le=3600, description="What a worker may take to finish what it has begun."
     )
+    drain_seconds: float = Field(
+        default=0.0, ge=0, le=300, description="For how long an API that is to end says so in /readyz and goes on."
+    )
+
+    max_waiting_callers: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Callers that may wait at one API process, some 23 kB each."
+    )
+    queue_age_seconds: float = Field(
+        default=5.0, gt=0, le=60, description="Nobody more may wait while the oldest message has waited for longer."
+    )
+    key_requests: Annotated[Rate, NoDecode] = Field(
+        default=Rate(30_000, 60), description="Requests of one API key at one API process."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Where a worker and beat serve their metrics.")
+    metrics_port: int = Field(default=0, ge=0, le=65_535, description="The port for that; with 0 nothing is served.")
 
     failed_logins_per_account: Annotated[Rate, NoDecode] = Field(
         default=Rate(10, 900), description="Failed logins to one account, in all workspaces together."
@@ -101,7 +116,9 @@ class Settings(BaseSettings):
         default=Rate(1000, 3600), description="Failed logins of one workspace."
     )
 
-    @field_validator("failed_logins_per_account", "failed_logins_per_workspace", "host_budget", mode="before")
+    @field_validator(
+        "failed_logins_per_account", "failed_logins_per_workspace", "host_budget", "key_requests", mode="before"
+    )
     @classmethod
     def _read_rate(cls, value: object) -> object:
         return Rate.parse(value) if isinstance(value, str) else value

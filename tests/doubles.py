@@ -45,6 +45,7 @@ class FakeBroker:
 
     def __init__(self) -> None:
         self.worker_lives = True
+        self.queue_age = 0.0
         self.is_down = False
         self._listeners: dict[str, Callable[[str], object]] = {}
 
@@ -63,6 +64,11 @@ class FakeBroker:
         if self.is_down:
             raise QueueUnavailable
         return self.worker_lives
+
+    async def oldest_message_age(self) -> float:
+        if self.is_down:
+            raise QueueUnavailable
+        return self.queue_age
 
     async def close(self) -> None:
         pass

@@ -1,6 +1,6 @@
 """Rows and doubles that many tests need."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -104,6 +104,9 @@ class FakePlatform:
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self.ended.append(account)
+
+    def open_circuits(self) -> Mapping[str, int]:
+        return {}
 
     def close(self) -> None:
         """There is nothing to give back."""

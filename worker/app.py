@@ -73,7 +73,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         # --- beat: only wakes the housekeeping. A tick that waited too long is dropped, the next one does its work.
         # Five minutes, because beat sets the date by its clock and the worker reads it by its own.
-        "beat_scheduler": "celery.beat:Scheduler",  # in memory: there is nothing worth a file
+        "beat_scheduler": "worker.clock:Clock",  # in memory: there is nothing worth a file
         "beat_schedule": {
             "dispatch": {
                 "task": DISPATCH,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import redis
 
@@ -13,11 +14,13 @@ from connections.settlement import Settlement
 from connections.vault import Followed, Opener, TokenCipher, ensure_development_keys, open_key_store
 from worker import process
 from worker.announce import Announcer
-from worker.bulkhead import Bulkhead, own_hosts
+from worker.bulkhead import Bulkhead
 from worker.dispatch import Dispatcher, SendRows
 from worker.dispatch_turn import Turns
 from worker.heartbeat import Heartbeat
+from worker.hosts import host_classes
 from worker.login_limits import LoginLimits
+from worker.metrics import WorkerMetrics
 from worker.pacing import Pacer
 from worker.perform import Performer
 from worker.platforms.base import Platform, build_platforms
@@ -26,6 +29,7 @@ from worker.redis_client import redis_client
 from worker.running import RUNNING
 from worker.shutdown import Shutdown
 from worker.sweep import SendTask, Sweeper
+from worker.ticks import Ticks
 from worker.watchdog import Watchdog, limits
 
 # What settling may take on top of the attempt: a lease must outlive both.
@@ -42,6 +46,7 @@ class Worker:
     performer: Performer
     dispatcher: Dispatcher
     sweeper: Sweeper
+    ticks: Ticks
     pruner: Pruner
     shutdown: Shutdown
     watchdog: Watchdog
@@ -49,6 +54,7 @@ class Worker:
     database: Database
     platforms: Mapping[str, Platform]
     pacer: Pacer
+    metrics: WorkerMetrics
 
     def close(self) -> None:
         self.watchdog.close()
@@ -72,12 +78,15 @@ def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: C
     )
     client = redis_client(settings.redis)
     announcer = Announcer(client)
+    own_hosts = host_classes(settings)
+    metrics = WorkerMetrics(own_hosts)
     pacer = Pacer(
         client,
         budget=settings.host_budget,
         interactive_share=settings.interactive_share,
         egress_address=settings.egress_address,
-        bulkhead=Bulkhead(own_hosts(settings)),
+        bulkhead=Bulkhead(own_hosts),
+        requested=metrics.requested,
     )
     platforms = build_platforms(settings, pacer)
     shutdown = Shutdown(RUNNING, settlement, grace_seconds=settings.grace_seconds)
@@ -94,6 +103,14 @@ def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: C
         is_stopping=process.is_stopping,
         pause=shutdown.pause,
         batch_retry_seconds=settings.batch_retry_seconds,
+        metrics=metrics,
+    )
+    metrics.watch(
+        database,
+        partial(pacer.rooms, own_hosts, within=settings.host_budget.seconds),
+        threads=settings.worker_threads,
+        busy=lambda: len(RUNNING.by_thread()),
+        platforms=platforms,
     )
     return Worker(
         performer=performer,
@@ -105,7 +122,8 @@ def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: C
             send=send_rows,
             ask=ask,
         ),
-        sweeper=Sweeper(settlement, announcer, send),
+        sweeper=Sweeper(settlement, announcer, send, metrics),
+        ticks=Ticks(client),
         pruner=Pruner(
             database,
             retentions(task_seconds=settings.task_retention_days * 86400.0),
@@ -120,4 +138,5 @@ def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: C
         database=database,
         platforms=platforms,
         pacer=pacer,
+        metrics=metrics,
     )

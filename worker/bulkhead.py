@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from threading import Condition, Lock
 
 from connections.errors import OutOfBudget
-from connections.settings import Settings
-from connections.urls import host_of
 
 # Requests of batches at the same time.
 AT_A_QUICK_HOST = 16
@@ -43,12 +41,6 @@ class _Host:
     @property
     def is_full(self) -> bool:
         return self.held >= (AT_A_QUICK_HOST if self.is_quick else AT_ANOTHER_HOST)
-
-
-def own_hosts(settings: Settings) -> frozenset[str]:
-    """The hosts that the operator vouches for, not some stranger."""
-    urls = (settings.plc_url, settings.bluesky_url, settings.dev_plc_url, settings.dev_pds_url)
-    return frozenset(host_of(url) for url in urls if url)
 
 
 class Bulkhead:

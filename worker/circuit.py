@@ -89,6 +89,11 @@ class Circuits:
             raise
         self._answered(host)
 
+    def open_count(self) -> int:
+        """How many hosts are left alone for now."""
+        with self._lock:
+            return sum(state.openings > 0 for state in self._hosts.values())
+
     def _admit(self, host: str, *, may_probe: bool) -> bool:
         """Whether the call is a probe."""
         with self._lock:

@@ -72,12 +72,14 @@ class Pacer:
         interactive_share: float,
         egress_address: str,
         bulkhead: Bulkhead | None = None,
+        requested: Callable[[str, int | None, float], None] = lambda host, status, seconds: None,  # noqa: ARG005
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`egress_address` names the address the requests come from: who has the same shares the budgets.
 
+        `requested` is told of each request: its host, the status it was answered with, if it was, and what it took.
         `clock` gives epoch seconds, which headers speak of, and `monotonic` those that deadlines are in.
         """
         self._redis = client
@@ -98,6 +100,7 @@ class Pacer:
         )
         self._address = egress_address
         self._bulkhead = bulkhead or Bulkhead()
+        self._requested = requested
         self._sleep = sleep
         self._clock = clock
         self._monotonic = monotonic
@@ -259,6 +262,7 @@ class Pacer:
             yield lambda status, headers: answer.append((status, headers))
         finally:
             seconds = self._monotonic() - started
+            self._requested(host, answer[0][0] if answer else None, seconds)
             if answer:
                 self._bulkhead.answered(host, seconds)
                 self.learn(host, call, *answer[0], seconds)

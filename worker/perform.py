@@ -18,6 +18,7 @@ from connections.verified import Credentials, VerifiedAccount
 from worker import spans
 from worker.announce import Announcer
 from worker.login_limits import LoginLimits
+from worker.metrics import WorkerMetrics
 from worker.pace import bulk
 from worker.platforms.base import Platform
 from worker.settle import Held, Settler, Verified
@@ -61,6 +62,7 @@ class Performer:
         uniform: Callable[[float, float], float] = random.uniform,
         pause: Callable[[float], None] = time.sleep,
         batch_retry_seconds: float = 900.0,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         """`attempt_seconds` is the total deadline of one attempt; once `is_stopping`, no further one begins here.
 
@@ -73,6 +75,7 @@ class Performer:
         self._attempt_seconds = attempt_seconds
         self._is_stopping = is_stopping
         self._pause = pause
+        self._metrics = metrics or WorkerMetrics()
         self._settler = Settler(
             settlement,
             platforms,
@@ -81,6 +84,7 @@ class Performer:
             uniform=uniform,
             pause=pause,
             batch_retry_seconds=batch_retry_seconds,
+            metrics=self._metrics,
         )
 
     def perform(self, task_id: str) -> None:
@@ -132,6 +136,8 @@ class Performer:
         task = self._settlement.claim(task_id)
         if task is None:
             return None
+        if task.attempts == 1:
+            self._metrics.begun(task.platform, (task.claimed_at - task.created_at).total_seconds())
         held = self._held(task, time.monotonic())
         # Somebody may be waiting, and nobody for the login to be taken out.
         with self._login_limits.together(), spans.attempt(task):

@@ -25,6 +25,7 @@ from connections.settlement import Settlement
 from connections.verified import VerifiedAccount
 from worker import spans
 from worker.announce import Announcer
+from worker.metrics import CONNECTED, WorkerMetrics
 from worker.platforms.base import Platform
 from worker.retry import RETRIED, Again, History, Stop, decide, policy_after
 
@@ -69,6 +70,7 @@ class Settler:
         uniform: Callable[[float, float], float] = random.uniform,
         pause: Callable[[float], None] = time.sleep,
         batch_retry_seconds: float,
+        metrics: WorkerMetrics,
     ) -> None:
         """Once `is_stopping`, a database that is away is not waited for.
 
@@ -81,6 +83,7 @@ class Settler:
         self._uniform = uniform
         self._pause = pause
         self._batch_retry_seconds = batch_retry_seconds
+        self._metrics = metrics
 
     def keep(self, held: Held, verified: VerifiedAccount) -> None:
         """Stores an account, or ends its session if another worker has taken the task over.
@@ -104,6 +107,7 @@ class Settler:
         else:
             spans.ended("lease_lost")
             self._end_session(task, verified)
+            self._metrics.lease_lost()
             log.warning("lease_lost", platform=task.platform, attempt=task.attempts)
 
     def keep_all(self, rows: Sequence[Verified]) -> bool:
@@ -134,6 +138,8 @@ class Settler:
         policy = policy_after(decision, history) if isinstance(error, RETRIED) else None
         last = _last_failure(task, error)
         body = error.describe(policy) if last is None else last.model_copy(update={"retry_policy": policy})
+        cause = Outcome.of_error(error.describe()).cause or error.code
+        self._metrics.attempted(task.platform, cause, time.monotonic() - held.started)
         log.info(
             "connect_failed",
             platform=task.platform,
@@ -144,9 +150,10 @@ class Settler:
             will_retry=isinstance(decision, Again),
             seconds=_since(held.started),
         )
-        spans.failed(error, "retrying" if isinstance(decision, Again) else "failed")
+        spans.failed(error, cause, "retrying" if isinstance(decision, Again) else "failed")
         match decision:
             case Again(delay):
+                self._metrics.retried(task.platform, cause)
                 has_to_tell = history.attempts or last or not (task.batch_id and _is_hosts_pace(error))
                 postpone = partial(
                     self._settlement.postpone,
@@ -166,6 +173,7 @@ class Settler:
     def _told(self, held: Held) -> None:
         task = held.task
         self._announcer.settled(task.id, task.reply_to)
+        self._metrics.attempted(task.platform, CONNECTED, time.monotonic() - held.started)
         log.info("account_connected", platform=task.platform, attempt=task.attempts, seconds=_since(held.started))
 
     def _insist(self, settle: Callable[[], bool], held: Held) -> bool:

@@ -93,9 +93,9 @@ def ended(outcome: str) -> None:
     tracing.current().note({"connector.outcome": outcome})
 
 
-def failed(error: ConnectorError, outcome: str) -> None:
-    """As `ended`, and why."""
-    span, cause = tracing.current(), tracing.cause_of(error)
+def failed(error: ConnectorError, cause: str, outcome: str) -> None:
+    """As `ended`, and why, in one word."""
+    span = tracing.current()
     span.note({"connector.outcome": outcome, "connector.cause": cause})
     if tracing.is_fault(error):
         span.fail(cause)

@@ -10,6 +10,7 @@ from connections.messages import Queue
 from connections.settlement import Settlement
 from worker import spans
 from worker.announce import Announcer
+from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger()
 
@@ -21,11 +22,14 @@ SendTask = Callable[[str, Queue], None]
 class Sweeper:
     """One per worker process."""
 
-    def __init__(self, settlement: Settlement, announcer: Announcer, send: SendTask) -> None:
+    def __init__(
+        self, settlement: Settlement, announcer: Announcer, send: SendTask, metrics: WorkerMetrics | None = None
+    ) -> None:
         """`send` puts the message of a task into a queue; it may raise `QueueUnavailable`."""
         self._settlement = settlement
         self._announcer = announcer
         self._send = send
+        self._metrics = metrics or WorkerMetrics()
 
     def sweep(self) -> None:
         """Looks at the rows whose time has come; with more than one sweep takes, the next one goes on."""
@@ -42,4 +46,5 @@ class Sweeper:
                 except QueueUnavailable:
                     log.warning("sweep_stopped", cause="queue unavailable")
                     return
+                self._metrics.swept(task.queue)
                 log.info("task_sent_again", task_id=task.task_id, queue=task.queue)

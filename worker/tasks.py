@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from functools import cache
 from types import FrameType
@@ -14,7 +15,7 @@ from redis.exceptions import RedisError
 
 from connections import tracing
 from connections.errors import QueueUnavailable
-from connections.messages import CONNECT_ACCOUNT, CONNECT_ACCOUNTS, DISPATCH, PRUNE, SWEEP, Queue
+from connections.messages import CONNECT_ACCOUNT, CONNECT_ACCOUNTS, DISPATCH, PRUNE, SENT_AT, SWEEP, Queue
 from connections.settings import load_settings
 from worker import process
 from worker.app import app
@@ -43,6 +44,7 @@ def dispatch() -> None:
 
 @app.task(name=SWEEP)
 def sweep() -> None:
+    worker().ticks.note()
     worker().sweeper.sweep()
 
 
@@ -81,7 +83,8 @@ def ask_for_dispatch() -> None:
 
 def _put(task: Any, queue: Queue, arguments: list[Any], **options: str) -> None:
     try:
-        task.apply_async(args=arguments, queue=queue.value, retry=False, **options)
+        headers = {SENT_AT: time.time()}
+        task.apply_async(args=arguments, queue=queue.value, retry=False, headers=headers, **options)
     except OperationalError as error:
         raise QueueUnavailable from error
 

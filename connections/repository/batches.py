@@ -3,15 +3,25 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, case, func, null, select, update
 
 from connections.contract import UNFINISHED_STATUSES, RowStatus, TaskStatus
 from connections.errors import AlreadyConnected, Canceled
-from connections.models import DISPATCHED, WAITS_FOR_DISPATCH, connect_batch_rejections, connect_batches, connect_tasks
+from connections.models import (
+    DISPATCHED,
+    UNFINISHED,
+    WAITS_FOR_DISPATCH,
+    connect_batch_rejections,
+    connect_batches,
+    connect_tasks,
+)
 from connections.outcome import Outcome
 from connections.sqltime import from_now
+
+# How far back one looks to say how fast a batch is.
+RATE_SECONDS = 60.0
 
 _CANCELED = Outcome.of_error(Canceled().describe())
 
@@ -68,6 +78,21 @@ class Tally:
     rows: int
     ended_lately: int = 0
     last_ended_at: datetime | None = None
+
+
+class BatchRows(NamedTuple):
+    """So many batches, with so many rows in all."""
+
+    batches: int
+    rows: int
+
+
+def running_batch_rows(connection: Connection) -> BatchRows:
+    """Of the batches that were accepted and have not ended. Their rows are not looked at."""
+    query = select(func.count(), func.coalesce(func.sum(connect_batches.c.total), 0)).where(
+        UNFINISHED, connect_batches.c.accepted_at.is_not(None)
+    )
+    return BatchRows(*connection.execute(query).one())
 
 
 def tallies(connection: Connection, batch_id: str, *, lately: float) -> list[Tally]:

@@ -199,6 +199,7 @@ class ClaimedTask:
     attempts: int
     max_attempts: int
     fence: int
+    created_at: datetime
     claimed_at: datetime
     expires_at: datetime
     caller_waits_until: datetime | None
@@ -219,6 +220,7 @@ _CLAIMED = (
     connect_tasks.c.attempts,
     connect_tasks.c.max_attempts,
     connect_tasks.c.fence,
+    connect_tasks.c.created_at,
     from_now().label("claimed_at"),
     connect_tasks.c.expires_at,
     connect_tasks.c.caller_waits_until,

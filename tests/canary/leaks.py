@@ -6,7 +6,7 @@ The handle says how: `logs-….test` leaks by a log line, and so on. Everything 
 import base64
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +105,9 @@ class Leaky:
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self._platform.end_session(account, deadline=deadline)
+
+    def open_circuits(self) -> Mapping[str, int]:
+        return self._platform.open_circuits()
 
     def close(self) -> None:
         self._platform.close()

@@ -4,7 +4,7 @@ A second platform is a folder beside this file whose package offers `build(setti
 `connections.platforms`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Protocol, cast
@@ -56,6 +56,10 @@ class Platform(Protocol):
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         """Ends a session that will not be kept. Raises `TemporaryFailure` when the platform does not confirm."""
+        ...
+
+    def open_circuits(self) -> Mapping[str, int]:
+        """How many hosts are left alone because they fail, by what they are asked for."""
         ...
 
     def close(self) -> None:

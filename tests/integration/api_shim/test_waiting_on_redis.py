@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -53,6 +54,24 @@ async def test_a_message_carries_the_id_and_nothing_else(api: Api) -> None:
     assert message["content-type"] == "application/json"
     assert b"canary" not in raw
     assert b"alice" not in raw
+
+
+async def test_the_age_of_the_oldest_message_is_known(api: Api) -> None:
+    assert await api.shim.broker.oldest_message_age() == 0
+    before = time.time()
+    await api.connect(Prefer="respond-async")
+    sent = time.time()
+    await until(lambda: time.time() > sent + 0.05)
+    await api.connect(Prefer="respond-async", handle="bob.test")
+
+    assert 0.05 <= await api.shim.broker.oldest_message_age() <= time.time() - before
+
+
+@pytest.mark.parametrize("message", [b"", b"{", b"[]", b"{}", b'{"headers": {"sent_at": "x"}}', b'{"headers": null}'])
+async def test_a_message_that_does_not_say_when_it_was_sent_is_new(api: Api, message: bytes) -> None:
+    """An older version's, or a stranger's."""
+    await api.shim.broker._redis.lpush("connect", message)  # type: ignore[attr-defined]
+    assert await api.shim.broker.oldest_message_age() < 1
 
 
 @pytest.mark.usefixtures("no_poll")

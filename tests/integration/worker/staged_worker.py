@@ -101,6 +101,9 @@ class StagedPlatform:
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         """There is none."""
 
+    def open_circuits(self) -> Mapping[str, int]:
+        return {}
+
     def close(self) -> None:
         """There is nothing to give back."""
 

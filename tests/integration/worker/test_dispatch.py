@@ -64,6 +64,9 @@ class Platform:
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self.ended.append(account)
 
+    def open_circuits(self) -> Mapping[str, int]:
+        return {}
+
     def close(self) -> None:
         """There is nothing to give back."""
 

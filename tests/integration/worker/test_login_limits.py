@@ -39,6 +39,7 @@ def task(workspace_id: str = "ws_1") -> ClaimedTask:
         attempts=1,
         max_attempts=5,
         fence=1,
+        created_at=now,
         claimed_at=now,
         expires_at=now,
         caller_waits_until=None,

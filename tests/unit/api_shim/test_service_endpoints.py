@@ -55,6 +55,9 @@ async def test_metrics_count_by_route_and_never_by_what_callers_make_up(api: Api
     assert 'requests_total{method="other",route="/healthz",status="405"} 1.0' in text
     assert 'request_seconds_count{method="GET",route="/v1/connect/tasks/{task_id}"} 2.0' in text
     assert "connector_waiting_callers 0.0" in text
+    assert 'connector_thread_calls{pool="reading"} 0.0' in text
+    assert 'connector_build_info{process="api"' in text
+    assert 'connector_database_connections{state="in_use"} 0.0' in text
     assert not re.search("ct_1|made/up|BREW", text)
 
 

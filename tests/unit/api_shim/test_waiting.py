@@ -79,7 +79,7 @@ async def wait_for(waiting: Waiting, task_id: str, seconds: float = 10) -> TaskR
 
 @pytest.mark.usefixtures("no_poll")
 async def test_an_announcement_before_the_wait_is_not_missed(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     table.ended.add("ct_1")
     async with running(waiting):
         with waiting.register("ct_1") as waiter:
@@ -90,7 +90,7 @@ async def test_an_announcement_before_the_wait_is_not_missed(table: Table) -> No
 
 @pytest.mark.usefixtures("no_poll")
 async def test_announcements_during_a_query_share_the_next_one(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     table.ended.update(f"ct_{n}" for n in range(50))
     async with running(waiting):
         callers = [asyncio.create_task(wait_for(waiting, task_id)) for task_id in table.ended]
@@ -107,7 +107,7 @@ async def test_announcements_during_a_query_share_the_next_one(table: Table) -> 
 
 @pytest.mark.usefixtures("no_poll")
 async def test_all_callers_of_one_task_are_answered(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     table.ended.add("ct_1")
     async with running(waiting):
         callers = [asyncio.create_task(wait_for(waiting, "ct_1")) for _ in range(5)]
@@ -120,7 +120,7 @@ async def test_all_callers_of_one_task_are_answered(table: Table) -> None:
 
 @pytest.mark.usefixtures("no_poll")
 async def test_a_forged_announcement_is_only_a_look(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     async with running(waiting):
         caller = asyncio.create_task(wait_for(waiting, "ct_1", seconds=0.2))
         await until(lambda: len(waiting) == 1)
@@ -132,7 +132,7 @@ async def test_a_forged_announcement_is_only_a_look(table: Table) -> None:
 
 @pytest.mark.usefixtures("no_poll")
 async def test_after_a_gap_everything_is_looked_at(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     table.ended.update({"ct_1", "ct_2"})
     async with running(waiting):
         callers = [asyncio.create_task(wait_for(waiting, task_id)) for task_id in sorted(table.ended)]
@@ -144,7 +144,7 @@ async def test_after_a_gap_everything_is_looked_at(table: Table) -> None:
 
 @pytest.mark.usefixtures("fast_poll")
 async def test_the_poll_finds_what_was_never_announced(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     table.ended.add("ct_1")
     async with running(waiting):
         assert await wait_for(waiting, "ct_1") is not None
@@ -152,7 +152,7 @@ async def test_the_poll_finds_what_was_never_announced(table: Table) -> None:
 
 @pytest.mark.usefixtures("fast_poll")
 async def test_a_database_that_is_away_costs_time_and_not_the_answer(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     table.ended.add("ct_1")
     table.fault = ServiceUnavailable()
     with structlog.testing.capture_logs():
@@ -166,7 +166,7 @@ async def test_a_database_that_is_away_costs_time_and_not_the_answer(table: Tabl
 
 @pytest.mark.usefixtures("no_poll")
 async def test_a_bug_reaches_those_it_concerns_and_the_loop_goes_on(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     table.fault = RuntimeError("bug")
     async with running(waiting):
         caller = asyncio.create_task(wait_for(waiting, "ct_1"))
@@ -196,7 +196,7 @@ class CountedPolls(Waiting):
 
 async def test_nobody_is_asked_when_nobody_waits(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api_shim.waiting.POLL_SECONDS", 0.001)
-    waiting = CountedPolls(table.finished)
+    waiting = CountedPolls(table.finished, capacity=10_000)
     async with running(waiting):
         caller = asyncio.create_task(wait_for(waiting, "ct_1"))
         await until(lambda: len(table.queries) >= 1)
@@ -211,7 +211,7 @@ async def test_nobody_is_asked_when_nobody_waits(table: Table, monkeypatch: pyte
 
 
 async def test_who_gave_up_is_forgotten(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     async with running(waiting):
         caller = asyncio.create_task(wait_for(waiting, "ct_1"))
         await until(lambda: len(waiting) == 1)
@@ -235,7 +235,7 @@ async def test_there_is_room_for_so_many(table: Table) -> None:
 
 @pytest.mark.usefixtures("no_poll")
 async def test_a_shutdown_sends_everybody_home(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     async with running(waiting):
         callers = [asyncio.create_task(wait_for(waiting, "ct_1", NEVER)) for _ in range(3)]
         await until(lambda: len(waiting) == 3)
@@ -254,7 +254,7 @@ BATCHES: dict[int, Callable[[list[list[str]]], bool]] = {
 @pytest.mark.usefixtures("no_poll")
 @pytest.mark.parametrize("callers", BATCHES)
 async def test_a_query_never_asks_for_too_many(table: Table, callers: int) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     table.ended.update(f"ct_{n}" for n in range(callers))
     async with running(waiting):
         tasks = [asyncio.create_task(wait_for(waiting, task_id)) for task_id in table.ended]
@@ -266,7 +266,7 @@ async def test_a_query_never_asks_for_too_many(table: Table, callers: int) -> No
 
 
 async def test_a_caller_who_hangs_up_waits_no_longer(table: Table) -> None:
-    waiting = Waiting(table.finished)
+    waiting = Waiting(table.finished, capacity=10_000)
     hung_up = connected()
     async with running(waiting):
         caller = asyncio.create_task(waiting.follow("ct_1", 60, hung_up))

@@ -24,6 +24,8 @@ COMMANDS = [
     ("key", "list", "--workspace", "Acme"),
     ("key", "revoke", "up_live_12345678"),
     ("keys", "generate"),
+    ("status",),
+    ("task", "show", "ct_1"),
 ]
 
 

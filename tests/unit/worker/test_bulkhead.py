@@ -7,7 +7,8 @@ import pytest
 
 from connections.errors import OutOfBudget
 from connections.settings import Settings
-from worker.bulkhead import AT_A_QUICK_HOST, Bulkhead, own_hosts
+from worker.bulkhead import AT_A_QUICK_HOST, Bulkhead
+from worker.hosts import host_classes
 
 HOST = "pds.example.com"
 
@@ -96,7 +97,7 @@ def test_strangers_names_are_forgotten_but_not_who_is_there(bulkhead: Bulkhead) 
 
 def test_the_operators_hosts_are_quick_from_the_start() -> None:
     settings = Settings(plc_url="https://PLC.example.com", dev_pds_url="http://127.0.0.1:2583")
-    bulkhead = Bulkhead(own_hosts(settings), wait=0.0)
+    bulkhead = Bulkhead(host_classes(settings), wait=0.0)
     assert {host: room(bulkhead, host) for host in ("plc.example.com", "127.0.0.1:2583", HOST)} == {
         "plc.example.com": AT_A_QUICK_HOST,
         "127.0.0.1:2583": AT_A_QUICK_HOST,

@@ -1,7 +1,7 @@
 """The platform: identifier → identity → known already? → session; in one step where the account's server knows both."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 
@@ -45,7 +45,8 @@ class Bluesky:
         # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
         self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="handle-dns")
         # Apart from each other: a stranger's document can name any host as its PDS, the directory too.
-        look_ups, logins = Circuits(), Circuits()
+        self._circuits = {"look_ups": Circuits(), "logins": Circuits()}
+        look_ups, logins = self._circuits.values()
         self._handles = Handles(self._egress, settings, self._executor, look_ups)
         documents = Documents(self._egress, settings, look_ups)
         self._identities = Identities(self._handles, documents)
@@ -117,6 +118,9 @@ class Bluesky:
         except PlatformError as exc:
             # A refusal here (the host has become unusable) still means: not confirmed.
             raise unreachable() from exc
+
+    def open_circuits(self) -> Mapping[str, int]:
+        return {kind: circuits.open_count() for kind, circuits in self._circuits.items()}
 
     def close(self) -> None:
         """Closes connections and waits for look-ups in flight, seconds at most."""

@@ -1,0 +1,90 @@
+"""What Prometheus sees of the service as a whole. beat tells it, of which there is one: each figure comes once.
+
+Everything is read when it is asked for, and what cannot be read is left out.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import redis
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from connections.db import Database
+from connections.errors import ServiceUnavailable
+from connections.messages import Queue
+from connections.metrics import process_registry
+from connections.repository.batches import running_batch_rows
+from connections.repository.observing import in_flight_by_queue
+from worker.clock import SENT
+from worker.heartbeat import live_threads
+
+# Housekeeping has no rows.
+_ROWS_IN = (Queue.CONNECT, Queue.BULK)
+
+
+def beat_registry(database: Database, client: redis.Redis) -> CollectorRegistry:
+    registry = process_registry("beat")
+    for read in (_ticks, lambda: _of_database(database), lambda: _of_redis(client)):
+        registry.register(_Read(read))
+    return registry
+
+
+class _Read(Collector):
+    """Asks nobody when it is registered, as there may be nobody there yet."""
+
+    def __init__(self, read: Callable[[], Iterator[Metric]]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        with suppress(ServiceUnavailable, redis.RedisError):
+            yield from list(self._read())
+
+
+def _ticks() -> Iterator[Metric]:
+    ticks = CounterMetricFamily("connector_beat_ticks", "Messages of the clock that Redis has taken.", labels=["task"])
+    for task, count in SENT.copy().items():
+        ticks.add_metric([task], count)
+    yield ticks
+
+
+def _of_database(database: Database) -> Iterator[Metric]:
+    with database.read() as connection:
+        tallies = in_flight_by_queue(connection)
+        batches, rows = running_batch_rows(connection)
+    in_flight = GaugeMetricFamily("connector_tasks_in_flight", "Tasks that have not ended.", labels=["queue", "status"])
+    for tally in tallies:
+        in_flight.add_metric([tally.queue, tally.status], tally.rows)
+    yield in_flight
+    oldest = GaugeMetricFamily(
+        "connector_oldest_task_seconds", "Since the oldest task that has not ended was accepted.", labels=["queue"]
+    )
+    for queue in _ROWS_IN:
+        ages = (tally.oldest_seconds for tally in tallies if tally.queue == queue)
+        oldest.add_metric([queue], max(ages, default=0.0))
+    yield oldest
+    yield GaugeMetricFamily("connector_batches_running", "Batches that have not ended.", value=batches)
+    waiting = sum(tally.rows for tally in tallies if tally.queue == Queue.BULK)
+    progress = GaugeMetricFamily("connector_batch_rows", "Rows of the batches that run.", labels=["state"])
+    progress.add_metric(["waiting"], waiting)
+    progress.add_metric(["ended"], max(0, rows - waiting))
+    yield progress
+
+
+def _of_redis(client: redis.Redis) -> Iterator[Metric]:
+    with client.pipeline(transaction=False) as pipeline:
+        for queue in Queue:
+            pipeline.llen(queue)
+        lengths = pipeline.execute()
+    threads = live_threads(client)
+    messages = GaugeMetricFamily("connector_queue_messages", "Messages that no worker has taken yet.", labels=["queue"])
+    for queue, length in zip(Queue, lengths, strict=True):
+        messages.add_metric([queue], length)
+    yield messages
+    yield GaugeMetricFamily("connector_workers", "Workers that live.", value=len(threads))
+    yield GaugeMetricFamily("connector_worker_threads", "Attempts that they may run at a time.", value=sum(threads))
