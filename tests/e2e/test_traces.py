@@ -122,7 +122,7 @@ def test_a_second_attempt_is_in_the_same_trace(
 
     spans = exported(collector, ATTEMPT, task_id, times=2)
     first, second = sorted(spans.named(ATTEMPT).of_task(task_id), key=lambda span: span.attributes["connector.attempt"])
-    request = request_of(first, spans)
+    request = request_of(first, collector)
     assert (first.parent, first.trace) == (second.parent, second.trace) == (request.id, request.trace)
     assert [one.attributes["connector.outcome"] for one in (first, second)] == ["retrying", "succeeded"]
     statuses = [spans.below(one).only(UPSTREAM).attributes["http.response.status_code"] for one in (first, second)]
@@ -130,8 +130,14 @@ def test_a_second_attempt_is_in_the_same_trace(
     assert first.has_failed
 
 
-def request_of(attempt: Seen, spans: Spans) -> Seen:
-    (request,) = (span for span in spans if (span.trace, span.id) == (attempt.trace, attempt.parent))
+def request_of(attempt: Seen, collector: Collector) -> Seen:
+    """What the attempt is below. Another process tells of it, maybe later."""
+
+    def found() -> list[Seen]:
+        return [span for span in collector.spans if (span.trace, span.id) == (attempt.trace, attempt.parent)]
+
+    wait_until(found, what="the request's span")
+    (request,) = found()
     assert (request.name, request.service) == (REQUEST, "connector-api")
     return request
 
@@ -155,7 +161,7 @@ def test_what_a_killed_worker_had_in_hand_is_swept_and_done_in_the_same_trace(
             spans = exported(collector, ATTEMPT, task_id)
 
     (attempt,) = spans.named(ATTEMPT).of_task(task_id)
-    request = request_of(attempt, spans)
+    request = request_of(attempt, collector)
     assert attempt.attributes["connector.attempt"] == 2
     assert spans.below(request).named("sweep").of_task(task_id)
     assert spans.below(attempt).named(UPSTREAM)
@@ -255,5 +261,5 @@ def test_what_is_left_at_the_end_is_exported(
             assert collector.bodies == []
         spans = collector.spans
 
-    request = request_of(spans.only(ATTEMPT), spans)
+    request = request_of(spans.only(ATTEMPT), collector)
     assert sorted(spans.below(request).names) == ["await outcome", ATTEMPT, "publish connect", "task accept"]
