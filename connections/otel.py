@@ -19,6 +19,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.re import parse_env_headers
 
 from connections.settings import SettingsError
 from connections.tracing import Attributes, Kind, Span, cause_of, is_fault
@@ -31,6 +32,7 @@ _A_LINE_EVERY_SECONDS = 60.0
 
 _PROTOCOL = "http/protobuf"
 _PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")  # the first one counts
+_HEADER_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 
 _KINDS = {kind: trace.SpanKind[kind.name] for kind in Kind}
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
@@ -122,13 +124,26 @@ def _span_of(traceparent: str) -> trace.Span:
 
 
 def build_tracer(process: str) -> OtelTracer:
-    """A tracer that exports. Raises `SettingsError` for a protocol that is not spoken."""
+    """A tracer that exports. Raises `SettingsError` for variables that cannot be followed."""
+    library = logging.getLogger("opentelemetry")
+    library.handlers, library.propagate = [_Seldom()], False
+    _check_variables()
+    try:
+        return traced_by(process, BatchSpanProcessor(OTLPSpanExporter()))
+    except ValueError as error:
+        raise SettingsError(f"OTEL_…: {error}") from None
+
+
+def _check_variables() -> None:
+    """What the library would not notice, or would print."""
     variable = next((name for name in _PROTOCOL_VARIABLES if os.environ.get(name)), None)
     if variable is not None and os.environ[variable] != _PROTOCOL:
         raise SettingsError(f"{variable}: only {_PROTOCOL} is spoken")
-    library = logging.getLogger("opentelemetry")
-    library.handlers, library.propagate = [_Seldom()], False
-    return traced_by(process, BatchSpanProcessor(OTLPSpanExporter()))
+    logging.getLogger(parse_env_headers.__module__).disabled = True  # quotes headers, which are credentials
+    for name in _HEADER_VARIABLES:
+        sent = filter(str.strip, os.environ.get(name, "").split(","))
+        if not all(parse_env_headers(header, liberal=True) for header in sent):
+            raise SettingsError(f"{name}: must be name=value, comma-separated")
 
 
 class _Seldom(logging.Handler):

@@ -155,12 +155,33 @@ def test_the_environment_may_name_the_service(monkeypatch: pytest.MonkeyPatch, v
     assert found == [service]
 
 
-@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"])
-def test_a_protocol_that_is_not_spoken_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(name, "grpc")
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loggers, as if nobody had made a tracer; afterwards as they were."""
+    logger = logging.getLogger("opentelemetry")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "propagate", True)
+    monkeypatch.setattr(logging.getLogger("opentelemetry.util.re"), "disabled", False)
 
-    with pytest.raises(SettingsError, match=f"^{name}: .*http/protobuf"):
+
+WRONG = {
+    "OTEL_EXPORTER_OTLP_PROTOCOL": ("grpc", "OTEL_EXPORTER_OTLP_PROTOCOL: only http/protobuf"),
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": ("grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: only http/protobuf"),
+    "OTEL_EXPORTER_OTLP_HEADERS": ("a=b,authorization: canary", "OTEL_EXPORTER_OTLP_HEADERS: must be name=value"),
+    "OTEL_BSP_MAX_QUEUE_SIZE": ("0", "OTEL_…: max_queue_size must be a positive integer"),
+}
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(("name", "value", "line"), [(name, *wrong) for name, wrong in WRONG.items()], ids=WRONG)
+def test_a_variable_that_cannot_be_followed_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str, line: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=f"^{line}[^\n]*$"):
         build_tracer("api")
+    assert caplog.text == ""
 
 
 def test_a_tracer_that_is_disabled_by_the_standard_variable_makes_no_spans(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,12 +194,8 @@ def test_a_tracer_that_is_disabled_by_the_standard_variable_makes_no_spans(monke
     assert memory.spans == []
 
 
-def test_a_collector_that_is_away_is_told_of_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    library = logging.getLogger("opentelemetry")
-    monkeypatch.setattr(library, "handlers", [])
-    monkeypatch.setattr(library, "propagate", True)
+@pytest.mark.usefixtures("library")
+def test_a_collector_that_is_away_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     build_tracer("api").flush()
     for name in ("opentelemetry.exporter", "opentelemetry.sdk", "opentelemetry.exporter"):
         logging.getLogger(name).warning("Transient error")
