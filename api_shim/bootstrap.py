@@ -15,6 +15,7 @@ from api_shim.overload import QueueAge
 from api_shim.queue import CeleryQueue, TaskQueue
 from api_shim.threads import Threads
 from api_shim.waiting import Waiting
+from connections import tracing
 from connections.bulk.intake import BatchIntake
 from connections.bulk.reading import Batches
 from connections.db import Database
@@ -84,6 +85,7 @@ class Shim:
             self.queue.close()
             await self.broker.close()
             self.database.close()
+            tracing.flush()  # here, because uvicorn ends the process by the signal that it was told to end with
 
 
 def build_shim(

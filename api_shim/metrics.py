@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_shim.route import route_of
+from api_shim.route import METHODS, route_of
 from connections.db import Database
 from connections.metrics import Read, ReadOnScrape, database_connections, process_registry
 
@@ -16,9 +16,6 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 # Up to the longest wait a caller can ask for.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 61.0)
-
-# Labels are never what a caller made up: their number would grow without end.
-_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 class Metrics:
@@ -80,7 +77,8 @@ class Metrics:
         ).set_function(queue_age)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        method = method if method in _METHODS else "other"
+        # Labels are never what a caller made up: their number would grow without end.
+        method = method if method in METHODS else "other"
         self._requests.labels(method, route, status).inc()
         self._seconds.labels(method, route).observe(seconds)
 

@@ -48,12 +48,14 @@ def api(host: Host = _LOOPBACK, port: Port = 8000) -> None:
     from api_shim.server import serve
     from cli.memory import share_arenas
     from cli.ports import require_free
+    from connections import tracing
     from connections.logs import configure_logging
     from connections.settings import load_settings
 
     share_arenas()
     settings = load_settings()
     configure_logging(settings, "api")
+    tracing.start(settings, "api")
     require_free(host, port)
     serve(settings, host, port)
 

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
         default="", description="`package.module:factory` of a `vault.KeyStore` that takes the place of the key files."
     )
     log_level: str = "INFO"
+    traces: bool = Field(default=False, description="Export traces over OTLP, as the OTEL_ variables say.")
 
     plc_url: str = "https://plc.directory"
     bluesky_url: str = Field(default="https://bsky.social", description="The hosted service's entryway.")

@@ -46,6 +46,7 @@ class Swept:
     queue: Queue
     reply_to: str | None
     has_expired: bool
+    traceparent: str | None = None
 
 
 Success = tuple[ClaimedTask, VerifiedAccount]
@@ -273,7 +274,7 @@ class Settlement:
                 pause = min(_RESEND_SECONDS * 2**sweeps, _RESEND_CAP_SECONDS)
                 tasks.mark_swept(connection, task_ids, sweep_in=pause)
         return [
-            Swept(task.id, Queue(task.queue), task.reply_to, task.has_expired)
+            Swept(task.id, Queue(task.queue), task.reply_to, task.has_expired, task.traceparent)
             for task in due
             if task.has_expired or task.batch_id is None
         ]

@@ -15,6 +15,7 @@ import structlog
 
 from connections.errors import OutOfBudget
 from connections.rate import Rate
+from worker import spans
 from worker.bulkhead import Bulkhead
 from worker.pace import Answered, bulk, is_bulk, promptly
 from worker.pacing_ahead import TurnsAhead
@@ -178,7 +179,8 @@ class Pacer:
         if look:
             self._looks.put(host, True, self._window)
         if seconds:
-            self._sleep(seconds)
+            with spans.turn(seconds, in_batch=in_batch):
+                self._sleep(seconds)
             stopped = self._stopped.get(host)
             if stopped is not None:
                 self._give_back_login(host, login_of)

@@ -13,6 +13,7 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from connections import tracing
 from connections.errors import QueueUnavailable
 from connections.messages import CONNECT_ACCOUNT, CONNECT_ACCOUNTS, DISPATCH, PRUNE, SENT_AT, SWEEP, Queue
 from connections.settings import load_settings
@@ -112,6 +113,7 @@ def _finish(_number: int, _frame: FrameType | None) -> None:
 
 @worker_shutdown.connect
 def _stop(sender: Any, **_: Any) -> None:
+    tracing.flush()
     if RUNNING:
         # Python would wait for these threads. Nothing is closed under them, lest an attempt fail for it.
         log.warning("worker_stopped", unfinished=len(RUNNING.by_thread()))

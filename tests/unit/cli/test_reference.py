@@ -32,6 +32,8 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 
 
 def shown(default: object) -> str:
+    if isinstance(default, bool):
+        return f"`{default}`".lower()
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 
