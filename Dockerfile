@@ -1,4 +1,4 @@
-# docker build --tag connector .
+# docker build --tag connector .                                 with traces: --build-arg EXTRA=traces
 #
 # Runs as user 10001 on a root that may be read-only: it writes below /tmp alone, and `connector keys` where the ring is.
 #   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges … connector worker
@@ -6,9 +6,11 @@
 FROM python:3.13-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
+ARG EXTRA=
 # The lock first: it changes less often than the code, so its layer is used again.
-COPY requirements.lock ./
-RUN pip wheel --require-hashes --no-deps --only-binary :all: --requirement requirements.lock --wheel-dir /wheels
+COPY requirements.lock requirements-traces.lock ./
+RUN pip wheel --require-hashes --no-deps --only-binary :all: --requirement "requirements${EXTRA:+-$EXTRA}.lock" \
+    --wheel-dir /wheels
 COPY pyproject.toml README.md ./
 COPY connections connections
 COPY api_shim api_shim
@@ -16,9 +18,11 @@ COPY worker worker
 COPY cli cli
 # Nothing but what passed the lock's hashes. Of that, what builds the package stays behind, and so does pip.
 ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
+# The one version there is: the one from here.
+# hadolint ignore=DL3013
 RUN pip wheel --no-deps --wheel-dir /wheels . \
     && python -m venv --without-pip /opt/connector \
-    && pip --python /opt/connector/bin/python install /wheels/connector-*.whl
+    && pip --python /opt/connector/bin/python install "connector${EXTRA:+[$EXTRA]}"
 
 FROM python:3.13-slim-trixie
 RUN groupadd --gid 10001 connector \

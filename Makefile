@@ -86,6 +86,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
 .PHONY: lock
 lock: $(VENV)/.dev
 	$(COMPILE) --group checkout --output-file requirements.lock
+	$(COMPILE) --group checkout --extra traces --constraint requirements.lock --output-file requirements-traces.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) --group peers --constraint requirements.lock --constraint requirements-dev.lock \
 		--output-file requirements-bench.lock
