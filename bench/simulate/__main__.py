@@ -2,7 +2,7 @@
 
 Prints what docs/scale.md tells of and writes docs/bench/simulate.json and .png. Five sections:
 
-designs      half an hour of the dispatcher as it is, and of one that plans for the budgets of all addresses
+designs      twenty minutes of the dispatcher as it is, and of one that plans for the budgets of all addresses
 addresses    each design with 1 to 50 addresses
 workers      fewer workers at each address
 batches      how many open batches one run of the dispatcher can look at
@@ -51,9 +51,9 @@ def quick(seed: int = 1) -> Scenario:
 def simulate(whole: Scenario) -> Mapping[str, Section]:
     """All sections, at the size of `whole`."""
     share = min(1.0, whole.addresses / 50)
-    steady = replace(whole, seconds=600.0)
+    steady = replace(whole, seconds=400.0)
     return {
-        "designs": [run(replace(whole, design=design, seconds=1800.0)) for design in (Design.OWN, Design.POOLED)],
+        "designs": [run(replace(whole, design=design, seconds=1200.0)) for design in (Design.OWN, Design.POOLED)],
         "addresses": [
             run(at(steady, addresses, design))
             for design in Design

@@ -28,8 +28,8 @@ WORKER_MS, POSTGRES_MS, VALKEY_MS = 1.56, 0.74, 0.25
 # MULTI, ZREM, HDEL, EXEC when it is done.
 BROKER_COMMANDS = 10
 
-# Of each worker all the time: two commands every three seconds for its heartbeat, and a BRPOP that times out.
-IDLE_COMMANDS_PER_SECOND = 2 / 3 + 1
+# Of each worker all the time, counted on one that has nothing to do: BRPOP, heartbeat, events of Celery, pings.
+IDLE_COMMANDS_PER_SECOND = 2.5
 
 
 class Sql(NamedTuple):

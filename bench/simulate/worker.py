@@ -68,6 +68,10 @@ class SimulatedPacer(Pacer):
         self.take(host, deadline=deadline, login_of=login_of)
         return self.slept
 
+    def has_told(self, host: str) -> bool:
+        """Whether an answer that shows no bucket of the host's would be told to nobody: there was one a moment ago."""
+        return self._told.get((host, False)) is not None
+
     def _note_sleep(self, seconds: float) -> None:
         self.slept = seconds
 
@@ -89,12 +93,11 @@ class Worker:
     def answered(self, host: str, call: str, seconds: float) -> None:
         """A login's answer shows the account's bucket, a look's the host's, and the directory's none."""
         self.bulkhead.answered(host, seconds)
-        upstream = self.site.upstream
-        if host == DIRECTORY:
-            headers: dict[str, str] = {}
-        else:
-            headers = upstream.login_headers() if call == "POST" else upstream.host_headers(host, self.address)
-        self.pacer.learn(host, call, 200, headers, seconds)
+        if call == "GET" and host != DIRECTORY:
+            self.pacer.learn(host, call, 200, self.site.upstream.host_headers(host, self.address), seconds)
+        elif not self.pacer.has_told(host):
+            headers = self.site.upstream.login_headers() if host != DIRECTORY else {}
+            self.pacer.learn(host, call, 200, headers, seconds)
 
 
 class Site:
