@@ -12,10 +12,13 @@ whole        five million rows to their end, with messages sent to the address t
 """
 
 import argparse
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+
+import structlog
 
 from bench.simulate.report import keep_and_draw, show
 from bench.simulate.run import Simulation
@@ -43,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
 def quick(seed: int = 1) -> Scenario:
     """Small enough for a test."""
     return Scenario(
-        rows=6_000, workspaces=8, addresses=4, workers_at_address=2, callers=2.0, small=2, small_rows=20,
+        rows=3_000, workspaces=8, addresses=4, workers_at_address=2, callers=2.0, small=2, small_rows=20,
         small_after=60.0, seed=seed,
     )  # fmt: skip
 
@@ -81,4 +84,6 @@ def run(scenario: Scenario) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    # Circuits that open are part of it, thousands of times.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     main()

@@ -111,51 +111,38 @@ def calls(client: redis.Redis) -> Counter[str]:
     return Counter({name.removeprefix("cmdstat_"): figures["calls"] for name, figures in stats.items()})
 
 
-def perform(performer: Performer, database: Database, keys: WorkerKeys, *names: str) -> None:
-    batch = make_batch(database, make_tenant(database), names, Sealer(keys.for_shim()))
-    performer.perform_rows(batch.task_ids)
+def message(database: Database, keys: WorkerKeys, *names: str) -> list[str]:
+    return make_batch(database, make_tenant(database), names, Sealer(keys.for_shim())).task_ids
 
 
 def test_a_message_of_rows(
     performer: Performer, database: Database, worker_keys: WorkerKeys, client: redis.Redis
 ) -> None:
-    perform(performer, database, worker_keys, "first")  # scripts are loaded, and the host has been asked
-    batch = make_batch(
-        database,
-        make_tenant(database),
-        [f"person{number}" for number in range(ROWS)],
-        Sealer(worker_keys.for_shim()),
-    )
+    performer.perform_rows(message(database, worker_keys, "first"))  # loads scripts, and the host has been asked
+    task_ids = message(database, worker_keys, *(f"person{number}" for number in range(ROWS)))
     before = calls(client)
     with counting(database) as statements:
-        performer.perform_rows(batch.task_ids)
+        performer.perform_rows(task_ids)
     spent = calls(client) - before
 
     wanted = (costs.claim(), costs.names(1), costs.store(ROWS))
     assert len(statements) + 2 == sum(cost.statements for cost in wanted)
     assert Counter(statements) == {"UPDATE": 1 + ROWS, "SELECT": 2, "INSERT": ROWS}
     assert spent["evalsha"] == 2  # the logins entered, their turns taken
-    assert spent["zrem"] + 1 - scripted(ROWS) == costs.limits(ROWS, 1)
+    in_script = ROWS + 1  # an entry does not count twice
+    assert spent["zrem"] + 1 - in_script == costs.limits(ROWS, 1)
 
 
-def scripted(rows: int) -> int:
-    """Of ZREM, those of the script that enters: an entry does not count twice."""
-    return rows + 1
-
-
-@pytest.mark.parametrize(("lanes", "rows"), [(1, 3), (2, 2)])
-def test_a_run_of_the_dispatcher(database: Database, worker_keys: WorkerKeys, lanes: int, rows: int) -> None:
-    dispatching, sealer = Dispatching(database), Sealer(worker_keys.for_shim())
-    batches = [
-        make_batch(database, make_tenant(database), [f"p{lane}{row}" for row in range(rows)], sealer)
-        for lane in range(lanes)
-    ]
+@pytest.mark.parametrize(("batches", "rows"), [(1, 3), (2, 2)])
+def test_a_run_of_the_dispatcher(database: Database, worker_keys: WorkerKeys, batches: int, rows: int) -> None:
+    dispatching = Dispatching(database)
+    for batch in range(batches):
+        message(database, worker_keys, *(f"p{batch}{row}" for row in range(rows)))
     with counting(database) as statements:
         board = dispatching.look()
-    assert len(statements) == costs.look(lanes).statements
+    assert len(statements) == costs.look(batches).statements
     picks = [(one.batch_id, one.lane, rows) for one in board.waiting]
     with counting(database) as statements:
         taken = dispatching.take([picks])
-    assert len(taken[0]) == lanes * rows
-    assert len(statements) + 2 == costs.take(lanes, lanes * rows).statements
-    assert len(batches) == lanes
+    assert len(taken[0]) == batches * rows
+    assert len(statements) + 2 == costs.take(batches, batches * rows).statements
