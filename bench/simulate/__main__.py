@@ -1,4 +1,4 @@
-"""Simulates the service at the size of a large customer: `python -m bench.simulate`, some minutes on one core.
+"""The service at the size of a large customer, simulated: `python -m bench.simulate`, a quarter of an hour on one core.
 
 Prints what docs/scale.md tells of and writes docs/bench/simulate.json and .png. Five sections:
 

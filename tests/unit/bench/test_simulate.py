@@ -63,6 +63,7 @@ def test_many_addresses_are_used_only_by_who_looks_at_the_budgets_of_all() -> No
     """What docs/scale.md says of the dispatcher as it is: it plans for one address, however many there are."""
     own, addressed = (run(small(design, callers=0.0, self_hosted={})) for design in (Design.OWN, Design.ADDRESSED))
     assert own["used"]["mean"] < 0.8 < 0.93 < addressed["used"]["mean"]
+    assert own["came_back_per_100"] == 0  # nothing is refused: what is not planned for lies idle
 
 
 def test_callers_do_not_wait_behind_batches() -> None:
