@@ -132,7 +132,11 @@ def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: C
         ),
         shutdown=shutdown,
         watchdog=Watchdog(
-            RUNNING, settlement, Heartbeat(client, threads=settings.worker_threads), shutdown, limits(settings)
+            RUNNING,
+            settlement,
+            Heartbeat(client, threads=settings.worker_threads, address=settings.egress_address),
+            shutdown,
+            limits(settings),
         ),
         redis=client,
         database=database,

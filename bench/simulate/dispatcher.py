@@ -9,7 +9,7 @@ from bench.simulate.worker import Message, Site, Worker
 from bench.simulate.world import Design
 from worker.bulkhead import AT_A_QUICK_HOST
 from worker.dispatch_plan import LOOKAHEAD_SECONDS, UNKNOWN, Chunk, plan
-from worker.pacing import Room
+from worker.pacing import Room, pooled
 
 # As `worker.dispatch_turn` and the schedule of beat.
 _UNREAD = 4
@@ -117,17 +117,6 @@ class Dispatcher:
             used, address = left[lane][0]
             heapq.heapreplace(left[lane], (used + sum(pick.rows for pick in chunk.picks), address))
             yield chunk, address
-
-
-def pooled(rooms: Sequence[Room]) -> Room:
-    """What there is at all addresses together."""
-    known = [room.seconds for room in rooms if room.seconds is not None]
-    return Room(
-        sum(room.requests for room in rooms),
-        sum(room.rate for room in rooms),
-        min(room.wait for room in rooms),
-        sum(known) / len(known) if known else None,
-    )
 
 
 def _starts(room: Room) -> float:

@@ -17,9 +17,9 @@ class Design(StrEnum):
     """Whose budgets a run of the dispatcher plans for, and who performs what it sends."""
 
     OWN = "own"
-    """As shipped: those of the address of the worker that runs it; whoever is free."""
+    """As it was: those of the address of the worker that runs it; whoever is free."""
     POOLED = "pooled"
-    """Those of all living addresses together; whoever is free."""
+    """As shipped: those of all living addresses together; whoever is free."""
     ADDRESSED = "addressed"
     """Those of all living addresses together; workers at the address whose room a message was planned for."""
 

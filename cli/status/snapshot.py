@@ -119,7 +119,7 @@ class Observer:
         except (redis.RedisError, SettingsError) as error:
             self.close()  # another `connector up` has another Redis
             return reason(error)
-        return Moving(messages, threads, self._pacer.rooms(hosts, within=BUDGET_SECONDS))
+        return Moving(messages, threads, self._pacer.rooms_everywhere(hosts, within=BUDGET_SECONDS))
 
     @cached_property
     def _redis(self) -> redis.Redis:

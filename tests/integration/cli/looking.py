@@ -39,7 +39,7 @@ def operator_of(
 def imitated_worker(valkey: Valkey, *, threads: int = 64, ticks: bool = True) -> Iterator[None]:
     """Leaves in Redis what a worker does as long as it lives; with `ticks` what one does that beat wakes."""
     client = redis_client(valkey.url)
-    heartbeat, ends = Heartbeat(client, threads=threads), threading.Event()
+    heartbeat, ends = Heartbeat(client, threads=threads, address="default"), threading.Event()
 
     def live() -> None:
         heartbeat.beat(renew=True)
