@@ -1,4 +1,4 @@
-"""What becomes of callers when more come than can be served: `python -m bench.overload`, about five minutes.
+"""What becomes of callers when more come than can be served: `python -m bench.overload`, about six minutes.
 
 Few threads in front of a slow server, so that the service can do little while the machine is idle, and callers that
 come at up to three times that rate, whatever happens to those before them. Once as it is, and once with nobody turned
@@ -23,7 +23,7 @@ TURNED_AWAY_AFTER = {"as it is": 2.0, "nobody turned away": 60.0}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--loads", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0, 3.0], help="times the capacity")
+    parser.add_argument("--loads", type=float, nargs="+", default=[0.5, 1.0, 2.0, 3.0], help="times the capacity")
     parser.add_argument("--seconds", type=float, default=30.0, help="of callers at each load; the second half counts")
     parser.add_argument("--database", default="postgres")
     options = parser.parse_args()

@@ -14,7 +14,7 @@ _COLORS = ("#1f6feb", "#8b949e")
 
 def report(loads: Sequence[Load], capacity: float) -> None:
     table = Table(title=f"Callers who wait, at a service that can serve {capacity:g} a second")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for title in ("load", "came/s", "201/s", "503/s", "504/s", "201: p50 · p99 s", "503: p99 s"):
         table.add_column(title, justify="right")
     for one in loads:

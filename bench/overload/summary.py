@@ -25,17 +25,18 @@ class Load:
 
 
 def summarize(name: str, load: float, came: Sequence[Came], *, after: float) -> Load:
-    """Of callers who came later than `after` seconds from the first, when everything is in its course."""
-    begins = min(one.at for one in came) + after
-    counted = [one for one in came if one.at >= begins]
-    seconds = max(one.at for one in counted) - begins
+    """What was answered from `after` seconds on, when everything is in its course, until the last caller came. By the
+    time of the answers: callers are let in by waves."""
+    begins, ends = min(one.at for one in came) + after, max(one.at for one in came)
+    counted = [one for one in came if begins <= one.at + one.took <= ends]
+    seconds = ends - begins
     statuses = Counter(one.status for one in counted)
     served = [one.took for one in counted if one.status == 201]
     refused = [one.took for one in counted if one.status == 503]
     return Load(
         name=name,
         load=load,
-        came=len(counted) / seconds,
+        came=sum(one.at >= begins for one in came) / seconds,
         connected=statuses[201] / seconds,
         turned_away=statuses[503] / seconds,
         timed_out=statuses[504] / seconds,
