@@ -35,6 +35,17 @@ def operator_of(
     return lambda *arguments: runner.invoke(app, arguments, prog_name="connector", catch_exceptions=False)
 
 
+def new_operator(
+    monkeypatch: pytest.MonkeyPatch, *, var_dir: Path, database_url: str, valkey: Valkey, sandbox: SandboxProcess
+) -> Connector:
+    """As `operator_of`, with a ring of keys and nothing in Redis: all is well but that nobody lives who works."""
+    with valkey.client() as client:
+        client.flushall()
+    connector = operator_of(monkeypatch, var_dir=var_dir, database_url=database_url, valkey=valkey, sandbox=sandbox)
+    assert connector("keys", "generate").exit_code == 0
+    return connector
+
+
 @contextmanager
 def imitated_worker(valkey: Valkey, *, threads: int = 64, ticks: bool = True) -> Iterator[None]:
     """Leaves in Redis what a worker does as long as it lives; with `ticks` what one does that beat wakes."""

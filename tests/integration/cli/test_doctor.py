@@ -23,7 +23,7 @@ from connections.sqltime import from_now
 from connections.vault import FileKeyStore, Sealer, WorkerKeys
 from sandbox.process import SandboxProcess
 from tests.factories import connect_command, make_tenant
-from tests.integration.cli.looking import Connector, imitated_worker, operator_of
+from tests.integration.cli.looking import Connector, imitated_worker, new_operator, operator_of
 from tests.integration.worker.stack import Stack
 from tests.processes import beat_command, frozen, running
 from tests.servers import Valkey, free_port, running_valkey, wait_until
@@ -41,14 +41,9 @@ def sandbox() -> Iterator[SandboxProcess]:
 def connector(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, valkey: Valkey, sandbox: SandboxProcess
 ) -> Connector:
-    """Everything is well but that nobody lives who works."""
-    with valkey.client() as client:
-        client.flushall()
-    connector = operator_of(
+    return new_operator(
         monkeypatch, var_dir=tmp_path / "var", database_url=database_url, valkey=valkey, sandbox=sandbox
     )
-    assert connector("keys", "generate").exit_code == 0
-    return connector
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from connections.vault import FileKeyStore, Sealer
 from sandbox.process import SandboxProcess
 from tests.factories import connect_command, make_batch, make_tenant
 from tests.integration.cli.connector import running_connector
-from tests.integration.cli.looking import Connector, imitated_worker, operator_of
+from tests.integration.cli.looking import Connector, imitated_worker, new_operator
 from tests.processes import ROOT
 from tests.servers import Valkey, free_port, wait_until
 from worker.hosts import host_classes
@@ -42,13 +42,9 @@ def sandbox() -> Iterator[SandboxProcess]:
 def connector(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, valkey: Valkey, sandbox: SandboxProcess
 ) -> Connector:
-    with valkey.client() as client:
-        client.flushall()
-    connector = operator_of(
+    return new_operator(
         monkeypatch, var_dir=tmp_path / "var", database_url=database_url, valkey=valkey, sandbox=sandbox
     )
-    assert connector("keys", "generate").exit_code == 0
-    return connector
 
 
 def seen(connector: Connector) -> dict[str, Any]:
