@@ -8,6 +8,7 @@ COPY requirements.lock .
 RUN pip install --require-hashes --requirement requirements.lock
 COPY pyproject.toml README.md ./
 COPY connections connections
+COPY messaging messaging
 COPY api_shim api_shim
 COPY worker worker
 COPY cli cli

@@ -53,11 +53,12 @@ def run_beat() -> None:
 
     configure_logging(settings, "beat")
     if settings.metrics_port:
+        from messaging.depth import queue_depth
         from worker.beat_metrics import beat_registry
         from worker.redis_client import redis_client
 
-        database = Database(settings.database, pool_size=1)
-        _serve_metrics(settings, beat_registry(database, redis_client(settings.redis)))
+        database, client = Database(settings.database, pool_size=1), redis_client(settings.redis)
+        _serve_metrics(settings, beat_registry(database, client, queue_depth(settings, app, client)))
     app.Beat(quiet=True).run()
 
 

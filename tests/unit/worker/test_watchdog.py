@@ -13,6 +13,7 @@ HEALTHY: dict[str, Any] = {
     "claims": {},
     "accepted": {},
     "has_ticked": True,
+    "is_connected": True,
     "redis_answers": True,
     "is_stopping": False,
 }
@@ -30,6 +31,8 @@ def kinds(**seen: object) -> list[Kind]:
         ({"accepted": {"ct_1": 100.0}}, [Kind.LEAKED]),
         ({"running": {1: Run(7, "ct_2")}, "accepted": {"ct_1": 100.0}}, [Kind.BUSY, Kind.LEAKED]),
         ({"has_ticked": False}, [Kind.LOOP_STILL]),
+        ({"has_ticked": False, "is_connected": False}, [Kind.UNCONNECTED]),
+        ({"is_connected": False}, []),
         ({"has_ticked": False, "redis_answers": False}, []),
         ({"redis_answers": False}, []),
         ({"is_stopping": True, "has_ticked": False, "running": {1: Run(7, "ct_1")}}, [Kind.ENDING]),
