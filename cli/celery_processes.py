@@ -41,6 +41,8 @@ def run_worker(threads: int | None, queues: str | None) -> None:
         # Workers know each other through the tables only; asking around costs a second at the start.
         without_gossip=True,
         without_mingle=True,
+        # Events that nobody reads; while RabbitMQ hangs, the main loop would hang with sending one.
+        without_heartbeat=bool(settings.broker_url),
     )
     process.start()
     raise SystemExit(process.exitcode)

@@ -37,6 +37,8 @@ _ON_RABBITMQ: Mapping[str, Any] = {
     "broker_transport_options": {
         "read_timeout": 5,
         "write_timeout": 5,
+        # Who sends hears at once that it cannot be; the main loop and beat connect again on their own account.
+        "max_retries": 0,
         # Sent is what RabbitMQ says it has taken.
         "confirm_publish": True,
         "client_properties": {"connection_name": "connector-worker"},
