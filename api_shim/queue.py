@@ -105,10 +105,11 @@ class CeleryQueue:
         """All of them in one round trip of Redis. When it fails some may have been taken; those come twice, which is
         no harm.
         """
-        headers = {SENT_AT: time.time()}
+        # Mandatory, or RabbitMQ would confirm what it drops because somebody has deleted the queue.
+        options = {"headers": {SENT_AT: time.time()}, "mandatory": True}
         with self._producing() as producer, producer.batch():
             for message in messages:
-                self._app.send_task(task, queue=queue.value, producer=producer, headers=headers, **message)
+                self._app.send_task(task, queue=queue.value, producer=producer, **options, **message)
 
     def unread(self) -> int:
         """See `TaskQueue`."""

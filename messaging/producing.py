@@ -18,10 +18,12 @@ def producing(producers: ProducerPool, *, timeout: float | None = None) -> Itera
     Raises `QueueUnavailable` when there is none, and for what the broker or the way to it does wrong in the block.
     """
     broker = producers.connections.connection
+    # What RabbitMQ does not take is only among those that kombu would try again.
+    failures = broker.connection_errors + broker.channel_errors + broker.recoverable_connection_errors
     try:
         with producers.acquire(block=True, timeout=timeout) as producer, _sound(producer.connection):
             yield producer
-    except (KombuError, RedisError, *broker.connection_errors, *broker.channel_errors) as error:
+    except (KombuError, RedisError, *failures) as error:
         raise QueueUnavailable from error
 
 

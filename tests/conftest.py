@@ -63,7 +63,9 @@ def shared_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
 
 @pytest.fixture
 def rabbit(shared_rabbit: Rabbit) -> Rabbit:
-    """With no queue of another test's."""
+    """Running, with no queue of another test's."""
+    if not shared_rabbit.is_running:
+        shared_rabbit.start()
     shared_rabbit.forget()
     return shared_rabbit
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from kombu import Connection
+from kombu import Connection, pools
 
 from connections.messages import Queue
 from tests.servers import free_port, wait_until
@@ -37,6 +37,10 @@ class Rabbit:
     def pids(self) -> list[int]:
         server = psutil.Process(self._processes[1].pid)
         return [server.pid, *(process.pid for process in server.children(recursive=True))]
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._processes)
 
     def start(self) -> None:
         (self._directory / "plugins").write_text("[].")
@@ -90,7 +94,8 @@ class Rabbit:
             return connection.default_channel.basic_get(queue, no_ack=True)
 
     def forget(self) -> None:
-        """As if nobody had ever used it."""
+        """As if nobody had ever used it, this process included, which remembers what it has declared."""
+        pools.reset()
         with Connection(self.url) as connection:
             for queue in Queue:
                 connection.default_channel.queue_delete(queue)

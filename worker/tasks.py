@@ -60,25 +60,29 @@ def worker() -> Worker:
 
 def send(task_id: str, queue: Queue) -> None:
     """Raises `QueueUnavailable` when the broker does not take the message."""
-    _put(connect_account, queue, [task_id], task_id=task_id)
+    _put(connect_account, queue, args=[task_id], task_id=task_id)
 
 
 def send_rows(messages: Sequence[Sequence[str]]) -> None:
     """All messages in one round trip of Redis. Raises `QueueUnavailable` when the broker does not take some of them."""
     with producing(app.producer_pool) as producer, producer.batch():
         for task_ids in messages:
-            connect_accounts.apply_async(args=[list(task_ids)], queue=Queue.BULK.value, retry=False, producer=producer)
+            _send(connect_accounts, Queue.BULK, producer, args=[list(task_ids)])
 
 
 def ask_for_dispatch() -> None:
     """Raises `QueueUnavailable` when the broker does not take the message."""
-    _put(dispatch, Queue.CONTROL, [])
+    _put(dispatch, Queue.CONTROL)
 
 
-def _put(task: Any, queue: Queue, arguments: list[Any], **options: str) -> None:
-    headers = {SENT_AT: time.time()}
+def _put(task: Any, queue: Queue, **message: Any) -> None:
     with producing(app.producer_pool) as producer:
-        task.apply_async(args=arguments, queue=queue.value, retry=False, headers=headers, producer=producer, **options)
+        _send(task, queue, producer, headers={SENT_AT: time.time()}, **message)
+
+
+def _send(task: Any, queue: Queue, producer: Any, **message: Any) -> None:
+    """Mandatory, or RabbitMQ would confirm what it drops because somebody has deleted the queue."""
+    task.apply_async(queue=queue.value, producer=producer, retry=False, mandatory=True, **message)
 
 
 @worker_init.connect
