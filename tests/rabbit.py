@@ -1,6 +1,7 @@
 """A real RabbitMQ for tests, where there is one: on loopback, in a folder of its own, with a port mapper of its own."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,22 @@ from tests.servers import free_port, wait_until
 # What Debian has on the PATH becomes another user first, and forgets what it was told.
 _DEBIANS = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
+# A user with a virtual host, who may do what docs/operations.md says is needed.
+_OURS = r"^connect(\..*)?$"
+_DEFINITIONS = {
+    "users": [{"name": "connector", "password": "secret", "tags": ""}],
+    "vhosts": [{"name": "accounts"}],
+    "permissions": [
+        {
+            "user": "connector",
+            "vhost": "accounts",
+            "configure": _OURS,
+            "write": r"^(connect(\..*)?|amq\.default)$",
+            "read": _OURS,
+        }
+    ],
+}
+
 
 class Rabbit:
     """A RabbitMQ server that can be killed, and started again on its port without the messages that it had."""
@@ -27,7 +44,7 @@ class Rabbit:
         """`certificate` is a PEM file with its key, for TLS."""
         self.port = free_port()
         self.host = "localhost" if certificate else "127.0.0.1"
-        self.url = f"{'amqps' if certificate else 'amqp'}://guest:guest@{self.host}:{self.port}//"
+        self.url = f"{'amqps' if certificate else 'amqp'}://connector:secret@{self.host}:{self.port}/accounts"
         self._directory, self._server = directory, server
         self._log = directory / "rabbit.log"
         self._certificate = certificate
@@ -44,6 +61,7 @@ class Rabbit:
 
     def start(self) -> None:
         (self._directory / "plugins").write_text("[].")
+        (self._directory / "definitions.json").write_text(json.dumps(_DEFINITIONS))
         (self._directory / "rabbit.conf").write_text(self._configuration())
         mapper = free_port()
         environment = os.environ | {
@@ -109,6 +127,7 @@ class Rabbit:
 
     def _configuration(self) -> str:
         lines = ["log.console = true", "log.file = false", "disk_free_limit.absolute = 1MB"]
+        lines.append(f"load_definitions = {self._directory / 'definitions.json'}")
         if self._certificate is None:
             lines.append(f"listeners.tcp.1 = 127.0.0.1:{self.port}")
         else:

@@ -36,6 +36,20 @@ def test_callers_are_connected_and_what_was_accepted_meanwhile_too(
         assert caller.get("/readyz").status_code == 200
 
 
+def test_without_redis_callers_are_connected_all_the_same(
+    tmp_path: Path, sqlite_url: str, sandbox: SandboxProcess, rabbit: Rabbit
+) -> None:
+    account = new_account(sandbox)
+    with (
+        running_valkey(tmp_path) as valkey,
+        running_service(tmp_path, sqlite_url, valkey, sandbox, broker_url=rabbit.url) as service,
+    ):
+        caller = service.client(service.tenant())
+        valkey.stop()
+        assert caller.post(CONNECT, json=body(account.handle, account.app_password)).status_code == 201
+        assert caller.get("/readyz").status_code == 503
+
+
 def queue_is(caller: httpx.Client, word: str) -> bool:
     answer = caller.get("/readyz").json()
     return bool(answer.get("error", {}).get("details", {}).get("queue") == word)

@@ -82,7 +82,7 @@ async def test_ready_means_that_the_messages_can_be_sent(api: Api) -> None:
 
 @on_rabbitmq
 async def test_a_password_that_is_refused_is_a_503(api: Api, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    url = api.shim.settings.broker_url.replace(":guest@", ":canary-wrong@")
+    url = api.shim.settings.broker_url.replace(":secret@", ":canary-wrong@")
     queue = CeleryQueue(Settings(redis_url=api.valkey.url, broker_url=url))
     with pytest.raises(QueueUnavailable):
         await asyncio.to_thread(queue.send, "ct_1")
