@@ -115,6 +115,9 @@ async def _messages(subscription: PubSub) -> AsyncIterator[tuple[str, str]]:
     is_asked = False
     while True:
         message = await subscription.get_message(timeout=_SILENCE_SECONDS)
+        # redis-py swallows now and then a cancellation that meets it while it connects.
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError
         if message is not None:
             is_asked = False
             data = message["data"]
