@@ -45,6 +45,9 @@ _ON_RABBITMQ: Mapping[str, Any] = {
     },
     # A refused login, or a channel that RabbitMQ closes, while it starts again: that passes as well.
     "broker_channel_error_retry": True,
+    # Celery would raise it again from a worker's thread, on a connection that only the main loop may use: the answer is
+    # read by whoever comes first, and the main loop waits for it in vain.
+    "worker_enable_prefetch_count_reduction": False,
     # Nobody asks workers anything that way, and its queues are of a kind that RabbitMQ wants to be rid of.
     "worker_enable_remote_control": False,
 }
