@@ -18,17 +18,23 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help
 help:
 	@echo "make run      start everything on PORT (8000), with WORKERS (1) workers and a sandbox of Bluesky"
+	@echo "make up       start what Procfile lists, without the sandbox (PORT, WORKERS)"
 	@echo "make test     run all tests"
 	@echo "make check    lint, types, imports and tests"
 	@echo "make fuzz     fuzz the API for longer (FUZZ_TIMES=20 as many cases, FUZZ_SEED=1 others)"
 	@echo "make bench    what a connect costs here and elsewhere (ARGS=--quick for a short look)"
 	@echo "make soak     ten minutes of random faults (ARGS=\"--minutes 60\" for an hour)"
+	@echo "make pictures record the terminal of README.md anew (needs tmux)"
 	@echo "make lock     write the lock files from pyproject.toml (ARGS=--upgrade for newer versions)"
 	@echo "make clean    remove caches and virtual environments; var/ stays"
 
 .PHONY: run
 run: $(VENV)/.runtime
 	@exec $(BIN)/connector demo $(ARGS)
+
+.PHONY: up
+up: $(VENV)/.runtime
+	@exec $(BIN)/connector up --procfile Procfile $(ARGS)
 
 .PHONY: test
 test: $(VENV)/.dev $(if $(ARGS),,network)
@@ -70,12 +76,17 @@ bench: $(VENV)/.bench
 soak: $(VENV)/.dev
 	$(BIN)/python -m bench.soak $(ARGS)
 
+.PHONY: pictures
+pictures: $(VENV)/.dev
+	$(BIN)/python -m bench.pictures
+
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet $(ARGS)
 
 .PHONY: lock
 lock: $(VENV)/.dev
 	$(COMPILE) --group checkout --output-file requirements.lock
+	$(COMPILE) --group checkout --extra traces --constraint requirements.lock --output-file requirements-traces.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) --group peers --constraint requirements.lock --constraint requirements-dev.lock \
 		--output-file requirements-bench.lock

@@ -12,10 +12,11 @@ from api_shim.broker import Broker
 from api_shim.direct import DirectConnect
 from api_shim.docs import add_docs
 from api_shim.errors import BugBarrier, add_error_handlers
+from api_shim.introduction import API_VERSION, SUMMARY, TITLE
 from api_shim.metrics import RequestMetrics
-from api_shim.openapi import API_VERSION, SUMMARY, TITLE
 from api_shim.queue import TaskQueue
 from api_shim.request_id import RequestIds
+from api_shim.server_span import ServerSpans
 from connections.service import ConnectService
 from connections.settings import Settings
 
@@ -57,7 +58,8 @@ class _Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         shim: Shim = self.state.shim
-        return RequestIds(RequestMetrics(DirectConnect(super().build_middleware_stack()), shim.metrics))
+        app = RequestMetrics(DirectConnect(super().build_middleware_stack()), shim.metrics)
+        return RequestIds(ServerSpans(app) if shim.settings.traces else app)
 
 
 @asynccontextmanager

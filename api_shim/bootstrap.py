@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
@@ -16,6 +16,7 @@ from api_shim.queue import CeleryQueue, TaskQueue
 from api_shim.threads import Threads
 from api_shim.unseen_age import UnseenAge
 from api_shim.waiting import Waiting
+from connections import tracing
 from connections.bulk.intake import BatchIntake
 from connections.bulk.reading import Batches
 from connections.db import Database
@@ -55,6 +56,8 @@ class Shim:
     intake: BatchIntake
     importing: Threads
     """Takes batches in."""
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once this process is to end."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -83,6 +86,7 @@ class Shim:
             self.queue.close()
             await self.broker.close()
             self.database.close()
+            tracing.flush()  # here, because uvicorn ends the process by the signal that it was told to end with
 
 
 def build_shim(
@@ -97,6 +101,8 @@ def build_shim(
     sealer = _sealer(settings)
     service = service or ConnectService(database, sealer, settings)
     reading = Threads("reading", size=_READING_THREADS)
+    accepting = Threads("accepting", size=_ACCEPTING_THREADS)
+    importing = Threads("importing", size=_IMPORTING_THREADS, backlog=8)
     waiting = Waiting(lambda task_ids: reading.run(service.finished, task_ids), capacity=settings.max_waiting_callers)
     queue, broker = queue or CeleryQueue(settings), broker or RedisBroker(settings.redis)
     queue_age = QueueAge(_age_of_oldest(settings, queue, broker), limit=settings.queue_age_seconds)
@@ -125,11 +131,12 @@ def build_shim(
                 "queue_age": lambda: queue_age.refused,
                 "key_rate": lambda: key_limit.refused,
             },
+            calls={"accepting": accepting.__len__, "reading": reading.__len__, "importing": importing.__len__},
         ),
-        accepting=Threads("accepting", size=_ACCEPTING_THREADS),
+        accepting=accepting,
         reading=reading,
         intake=BatchIntake(database, sealer, settings),
-        importing=Threads("importing", size=_IMPORTING_THREADS, backlog=8),
+        importing=importing,
     )
 
 

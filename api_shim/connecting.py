@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from api_shim.bootstrap import Shim
+from connections import tracing
 from connections.contract import TaskStatus
 from connections.errors import ServiceUnavailable
 from connections.ids import new_id
 from connections.intake import ConnectCommand
+from connections.messages import Queue
 from connections.repository.tasks import TaskRow
 from connections.service import Accepted, Caller
 
@@ -85,18 +87,23 @@ def _seconds_until(moment: float) -> float:
 
 
 def _accept_and_send(shim: Shim, asked: Asked, *, task_id: str, wait: float) -> Accepted:
-    accepted = shim.service.accept(
-        asked.caller,
-        asked.command,
-        request_id=asked.request_id,
-        reply_to=shim.id,
-        wait=wait,
-        task_id=task_id,
-        idempotency_key=asked.idempotency_key,
-    )
+    traceparent = tracing.traceparent()
+    with tracing.span("task accept") as span:
+        accepted = shim.service.accept(
+            asked.caller,
+            asked.command,
+            request_id=asked.request_id,
+            reply_to=shim.id,
+            wait=wait,
+            task_id=task_id,
+            idempotency_key=asked.idempotency_key,
+            traceparent=traceparent,
+        )
+        span.note({"connector.task.id": accepted.task_id, "connector.joined": not accepted.is_new})
     try:
         if accepted.is_new:  # otherwise an identical request is in flight, and its message with it
-            shim.queue.send(accepted.task_id)
+            with tracing.publishing(Queue.CONNECT):
+                shim.queue.send(accepted.task_id)
     finally:
         log.info("connect_accepted", task_id=accepted.task_id, joined=not accepted.is_new, wait=wait)
     return accepted

@@ -4,11 +4,11 @@ import time
 from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api_shim.route import route_of
+from api_shim.route import METHODS, route_of
 from connections.db import Database
 from connections.metrics import Read, ReadOnScrape, database_connections, process_registry
 
@@ -17,19 +17,23 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # Up to the longest wait a caller can ask for.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 61.0)
 
-# Labels are never what a caller made up: their number would grow without end.
-_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-
 
 class Metrics:
     """One per API process."""
 
     def __init__(
-        self, database: Database, *, waiting: Read, listening: Read, queue_age: Read, refused: Mapping[str, Read]
+        self,
+        database: Database,
+        *,
+        waiting: Read,
+        listening: Read,
+        queue_age: Read,
+        refused: Mapping[str, Read],
+        calls: Mapping[str, Read],
     ) -> None:
         """`waiting` tells how many callers wait at this moment, `listening` how many follow the events of a batch,
-        `queue_age` for how many seconds the oldest message has waited, and `refused` how many requests were turned away
-        so far, by reason."""
+        `queue_age` for how many seconds the oldest message has waited, `refused` how many requests were turned away
+        so far, by reason, and `calls` how many each pool of threads has in hand."""
         self._registry = process_registry("api")
         self._registry.register(database_connections(database))
         self._registry.register(
@@ -39,6 +43,15 @@ class Metrics:
                 "Requests that were turned away before anything was stored.",
                 "reason",
                 refused,
+            )
+        )
+        self._registry.register(
+            ReadOnScrape(
+                GaugeMetricFamily,
+                "connector_thread_calls",
+                "Calls that run in a thread of the pool, or wait for one.",
+                "pool",
+                calls,
             )
         )
         self._requests = Counter(
@@ -64,7 +77,8 @@ class Metrics:
         ).set_function(queue_age)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        method = method if method in _METHODS else "other"
+        # Labels are never what a caller made up: their number would grow without end.
+        method = method if method in METHODS else "other"
         self._requests.labels(method, route, status).inc()
         self._seconds.labels(method, route).observe(seconds)
 

@@ -60,4 +60,7 @@ class QueueAge:
     def _note(self, seconds: float) -> None:
         was_too_old, self.seconds = self.seconds > self._limit, seconds
         if was_too_old != (is_too_old := seconds > self._limit):
-            log.warning("overloaded" if is_too_old else "overload_over", queue_age=round(seconds, 1))
+            if is_too_old:
+                log.warning("overloaded", queue_age=round(seconds, 1))
+            else:
+                log.info("overload_over")

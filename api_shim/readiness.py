@@ -12,7 +12,10 @@ Report = dict[str, str]
 
 
 async def check(shim: Shim) -> Report:
-    """`{"database": "ok", "queue": "ok", "worker": "ok"}`. Raises `ServiceUnavailable` with the report otherwise."""
+    """`{"database": "ok", "queue": "ok", "worker": "ok"}`. Raises `ServiceUnavailable` with the report otherwise, and
+    for a process that is about to end."""
+    if shim.draining.is_set():
+        raise ServiceUnavailable("Not ready.", details={"process": "draining"})
     database, queue = await asyncio.gather(_database(shim), _queue_and_worker(shim))
     report = database | queue
     if set(report.values()) != {"ok"}:

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
-_NO_ROUTE = "unmatched"
+NO_ROUTE = "unmatched"
+
+# Those that have a meaning here. Any other is whatever a caller wrote.
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,5 +19,5 @@ class Named:
 
 def route_of(scope: Scope) -> str:
     """The template of its route. Never the address itself, which is whatever a caller wrote."""
-    path: str = getattr(scope.get("route"), "path", _NO_ROUTE)
+    path: str = getattr(scope.get("route"), "path", NO_ROUTE)
     return path

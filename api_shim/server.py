@@ -1,5 +1,6 @@
 """Serves the app with uvicorn. ADR 0002 says why uvicorn."""
 
+import asyncio
 import math
 import socket
 from contextlib import suppress
@@ -8,10 +9,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from api_shim.app import create_app
-from api_shim.batch_events import BatchEvents
 from api_shim.bootstrap import Shim
 from api_shim.protocol import Protocol
-from api_shim.waiting import Waiting
 from connections.settings import Settings
 
 # After the grace period everybody is answered that the task goes on; what has not been written by then never will be.
@@ -29,7 +28,6 @@ def serve(settings: Settings, host: str, port: int) -> None:
 def run(app: FastAPI, host: str, port: int) -> None:
     """Serves an app that `create_app` made."""
     shim: Shim = app.state.shim
-    grace = shim.settings.grace_seconds
     config = uvicorn.Config(
         app,
         host=host,
@@ -37,7 +35,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
         http=Protocol,
         ws="none",
         lifespan="on",
-        timeout_graceful_shutdown=math.ceil(grace + _LAST_ANSWERS_SECONDS),
+        timeout_graceful_shutdown=math.ceil(shim.settings.grace_seconds + _LAST_ANSWERS_SECONDS),
         # Logging is `connections.logs`'; a line per request would cost as much as the request.
         log_config=None,
         access_log=False,
@@ -45,7 +43,7 @@ def run(app: FastAPI, host: str, port: int) -> None:
         # Nothing here asks who the client is, so no header needs to be believed.
         proxy_headers=False,
     )
-    server = _Server(config, shim.waiting, shim.batch_events, grace)
+    server = _Server(config, shim)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
@@ -53,15 +51,25 @@ def run(app: FastAPI, host: str, port: int) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Sends waiting callers home in good time, instead of cutting them off at the end."""
+    """Lets load balancers look elsewhere before it refuses connections, and sends waiting callers home in good time,
+    instead of cutting them off at the end."""
 
-    def __init__(self, config: uvicorn.Config, waiting: Waiting, events: BatchEvents, grace_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, shim: Shim) -> None:
         super().__init__(config)
-        self._waiting = waiting
-        self._events = events
-        self._grace_seconds = grace_seconds
+        self._shim = shim
+        self._drained_at = math.inf
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether it is time to end."""
+        if not await super().on_tick(counter):
+            return False
+        now = asyncio.get_running_loop().time()
+        if not self._shim.draining.is_set():
+            self._shim.draining.set()
+            self._drained_at = now + self._shim.settings.drain_seconds
+        return now >= self._drained_at or self.force_exit
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._events.release()
-        self._waiting.release_after(self._grace_seconds)
+        self._shim.batch_events.release()
+        self._shim.waiting.release_after(self._shim.settings.grace_seconds)
         await super().shutdown(sockets)

@@ -22,6 +22,10 @@ class Threads:
         self._limit = size + backlog
         self._pending = 0
 
+    def __len__(self) -> int:
+        """How many calls run in a thread or wait for one."""
+        return self._pending
+
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls the function in a thread, with this context's log bindings.
 

@@ -13,6 +13,7 @@ from itertools import islice
 import structlog
 
 from api_shim.hanging_up import HungUp
+from connections import tracing
 from connections.errors import ServiceUnavailable
 from connections.repository.tasks import TaskRow
 
@@ -37,12 +38,20 @@ class Waiter:
 
         Raises `HungUp` when `hung_up` is done first.
         """
-        await asyncio.wait((self.outcome, hung_up), timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+        with tracing.span("await outcome") as span:
+            await asyncio.wait((self.outcome, hung_up), timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+            span.note({"connector.outcome": self._outcome_by_now()})
         if self.outcome.done():
             return self.outcome.result()
         if hung_up.done():
             raise HungUp
         return None
+
+    def _outcome_by_now(self) -> str:
+        if not self.outcome.done() or self.outcome.exception() is not None:
+            return "unknown"
+        row = self.outcome.result()
+        return "unknown" if row is None else row.status
 
 
 class Waiting:

@@ -142,6 +142,7 @@ class InstantService(ConnectService):
         wait: float,
         task_id: str | None = None,
         idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> Accepted:
         assert task_id is not None
         self._redis.takes[task_id] = float(command.identifier)

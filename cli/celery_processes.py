@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from cli.failures import CommandFailed
 from cli.memory import share_arenas
+from connections import tracing
 from connections.db import Database
 from connections.logs import configure_logging
 from connections.settings import Settings, load_settings
@@ -28,6 +29,7 @@ def run_worker(threads: int | None, queues: str | None) -> None:
     from worker.tasks import worker
 
     configure_logging(settings, "worker")
+    tracing.start(settings, "worker")
     # Celery warns of root because pickled messages could run anything; this app takes JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     built = worker()  # here rather than in Celery's signal, which would log a wrong setting and go on

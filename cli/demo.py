@@ -1,6 +1,5 @@
 """`connector demo`, which is `make run`: the service, a sandbox of Bluesky beside it, and what to type next."""
 
-import asyncio
 import json
 import os
 import sys
@@ -13,7 +12,7 @@ from cli.dev_env import copy_dev_env, write_dev_env
 from cli.failures import CommandFailed
 from cli.ports import LOOPBACK
 from cli.printer import OWN_NAME, Printer
-from cli.stack import Shape, prepare, start
+from cli.stack import Shape, prepare, run_stack, start
 from cli.supervisor import Command, Supervisor
 from connections.folders import make_private
 from connections.settings import Settings, load_settings
@@ -40,7 +39,7 @@ def run(port: int, workers: int) -> int:
         raise CommandFailed("the sandbox is part of a checkout, not of the package; use `connector up`")
     shape = Shape(LOOPBACK, port, workers)
     prepare(settings, shape)
-    return asyncio.run(_run(settings, shape))
+    return run_stack(settings, _run(settings, shape))
 
 
 async def _run(settings: Settings, shape: Shape) -> int:

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import api_keys, batch, connect, key_ring, services, workspaces
+from cli import api_keys, batch, connect, key_ring, services, task, workspaces
+from cli.doctor import command as doctor
 from cli.importing import command as importing
+from cli.status import command as status
 
 
 class ConnectorGroup(TyperGroup):
@@ -49,9 +51,12 @@ def connector(
 
 for command in (services.up, services.demo, services.api, services.worker, services.beat, services.migrate):
     app.command()(command)
+app.command()(doctor.doctor)
+app.command()(status.status)
 app.command()(connect.connect)
 app.command("import")(importing.import_accounts)
 app.add_typer(batch.batch, name="batch")
+app.add_typer(task.task, name="task")
 app.add_typer(workspaces.workspace, name="workspace")
 app.add_typer(workspaces.profile, name="profile")
 app.add_typer(api_keys.key, name="key")

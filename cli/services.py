@@ -1,5 +1,6 @@
 """The commands that run the service, whole or in parts."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,15 +12,25 @@ Workers = Annotated[int, typer.Option(envvar="WORKERS", min=1, max=64, help="Num
 _LOOPBACK = "127.0.0.1"
 
 
-def up(host: Host = _LOOPBACK, port: Port = 8000, workers: Workers = 1) -> None:
+def up(
+    host: Host = _LOOPBACK,
+    port: Port = 8000,
+    workers: Workers = 1,
+    procfile: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="Run what it lists; its API listens on $PORT."),
+    ] = None,
+) -> None:
     """Run everything in the foreground.
 
     That is the API, workers, beat, and a Valkey if CONNECTOR_REDIS_URL is not set.
     """
     from cli import stack
+    from cli.procfile import read_procfile
     from connections.settings import load_settings
 
-    raise typer.Exit(stack.up(load_settings(), stack.Shape(host, port, workers)))
+    processes = read_procfile(procfile) if procfile else None
+    raise typer.Exit(stack.up(load_settings(), stack.Shape(host, port, workers, processes)))
 
 
 def demo(port: Port = 8000, workers: Workers = 1) -> None:
@@ -37,12 +48,14 @@ def api(host: Host = _LOOPBACK, port: Port = 8000) -> None:
     from api_shim.server import serve
     from cli.memory import share_arenas
     from cli.ports import require_free
+    from connections import tracing
     from connections.logs import configure_logging
     from connections.settings import load_settings
 
     share_arenas()
     settings = load_settings()
     configure_logging(settings, "api")
+    tracing.start(settings, "api")
     require_free(host, port)
     serve(settings, host, port)
 

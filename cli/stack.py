@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from redis.asyncio import Redis
@@ -11,6 +12,7 @@ from redis.exceptions import RedisError
 
 from cli.ports import LOOPBACK, require_free
 from cli.printer import OWN_NAME, Printer
+from cli.queue_url import forget_redis_url, note_redis_url
 from cli.supervisor import Command, Supervisor
 from cli.tables import migrate_tables, open_database
 from cli.valkey import EmbeddedValkey
@@ -26,11 +28,15 @@ _FINISH_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Where the API listens, and how many worker processes there are."""
+    """Where the API listens, and how many worker processes there are.
+
+    `processes`, if given, are run instead of the usual ones, in their order: program and arguments by name.
+    """
 
     host: str
     port: int
     workers: int
+    processes: Mapping[str, list[str]] | None = None
 
     @property
     def url(self) -> str:
@@ -52,7 +58,15 @@ def prepare(settings: Settings, shape: Shape) -> None:
 def up(settings: Settings, shape: Shape) -> int:
     """Runs everything until it is told to stop. Returns the exit status."""
     prepare(settings, shape)
-    return asyncio.run(_up(settings, shape))
+    return run_stack(settings, _up(settings, shape))
+
+
+def run_stack(settings: Settings, running: Coroutine[Any, Any, int]) -> int:
+    """Runs what `start`s a stack, and then takes back what other commands were told of its queue."""
+    try:
+        return asyncio.run(running)
+    finally:
+        forget_redis_url(settings)
 
 
 async def _up(settings: Settings, shape: Shape) -> int:
@@ -66,28 +80,48 @@ async def _up(settings: Settings, shape: Shape) -> int:
 
 
 async def start(supervisor: Supervisor, settings: Settings, shape: Shape, env: Mapping[str, str]) -> None:
-    """Starts everything and returns when it is ready. `env` are further variables for the processes."""
+    """Starts everything and returns when it is ready.
+
+    `env` are further variables for the processes, which also get the API's port as `PORT`.
+    """
     if not settings.redis_url:
         make_private(settings.var_dir)
         valkey = EmbeddedValkey(settings.var_dir)
         env = {**env, "CONNECTOR_REDIS_URL": valkey.url}
         await supervisor.start(valkey.command)
         await supervisor.wait_until(valkey.answers, what="Valkey", seconds=_START_SECONDS)
+        note_redis_url(settings, valkey.url)
     grace = settings.grace_seconds + _FINISH_SECONDS
-
-    def part(name: str, *arguments: str, port: int = 0) -> Command:
-        """On one machine the metrics of beat and of each worker need a port of their own."""
-        ports = {"CONNECTOR_METRICS_PORT": str(settings.metrics_port + port)} if settings.metrics_port else {}
-        return Command(name, [sys.executable, "-m", "cli", *arguments], env={**env, **ports}, grace=grace)
-
-    names = ["worker"] if shape.workers == 1 else [f"worker-{number}" for number in range(1, shape.workers + 1)]
-    workers = (part(name, "worker", port=number) for number, name in enumerate(names, 1))
-    await supervisor.start(*workers)
-    await supervisor.start(part("beat", "beat"))
-    await supervisor.start(part("api", "api", "--host", shape.host, "--port", str(shape.port)))
+    variables = {**env, "PORT": str(shape.port)}
+    for name, argv in (shape.processes or _usual(shape)).items():
+        names = _numbered(name, shape.workers) if name == "worker" else [name]
+        places = enumerate(names, start=1 if name == "worker" else 0)
+        commands = (
+            Command(each, argv, env={**variables, **_metrics_port(settings, place)}, grace=grace)
+            for place, each in places
+        )
+        await supervisor.start(*commands)
     # In this order, because the API complains in its log about every probe it has to refuse.
     await _until_worker_lives(supervisor, env.get("CONNECTOR_REDIS_URL") or settings.redis)
     await _until_ready(supervisor, shape.url)
+
+
+def _usual(shape: Shape) -> Mapping[str, list[str]]:
+    connector = [sys.executable, "-m", "cli"]
+    return {
+        "worker": [*connector, "worker"],
+        "beat": [*connector, "beat"],
+        "api": [*connector, "api", "--host", shape.host],
+    }
+
+
+def _metrics_port(settings: Settings, place: int) -> dict[str, str]:
+    """On one machine beat and each worker need a port of their own."""
+    return {"CONNECTOR_METRICS_PORT": str(settings.metrics_port + place)} if settings.metrics_port else {}
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
 
 
 async def _until_worker_lives(supervisor: Supervisor, redis_url: str) -> None:

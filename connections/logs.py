@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from connections import tracing
 from connections.redaction import redact
 from connections.settings import Settings
 
@@ -71,6 +72,7 @@ def configure_logging(settings: Settings, process: ProcessName) -> None:
     stream = sys.stderr if process == "cli" else sys.stdout
     prepare: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        *([_add_trace] if settings.traces else []),
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
     ]
@@ -92,6 +94,13 @@ def configure_logging(settings: Settings, process: ProcessName) -> None:
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The trace that is open where the line is written, so that both are found by one number."""
+    if (trace_id := tracing.trace_id()) is not None:
+        event["trace_id"] = trace_id
+    return event
 
 
 def _drop_below_level(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -4,6 +4,8 @@ The revisions are part of the package, so this works from a checkout, a wheel or
 """
 
 import math
+from dataclasses import dataclass
+from itertools import takewhile
 
 from alembic import command
 from alembic.config import Config
@@ -46,6 +48,27 @@ def is_current(database: Database) -> bool:
     with database.read() as connection:
         found = MigrationContext.configure(connection).get_current_heads()
     return set(found) == set(expected)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the tables stand to this version of the code: `found` is their revision, None where there are no tables;
+    `pending` are the revisions to come, oldest first, and None when the tables are a newer version's.
+    """
+
+    found: str | None
+    pending: tuple[str, ...] | None
+
+
+def standing(database: Database) -> Standing:
+    """Raises `ServiceUnavailable` when the database cannot be reached."""
+    with database.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    newest_first = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+    if found is not None and found not in newest_first:
+        return Standing(found, None)
+    pending = takewhile(lambda revision: revision != found, newest_first)
+    return Standing(found, tuple(reversed([*pending])))
 
 
 def _wait_for_others(connection: Connection) -> None:

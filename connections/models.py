@@ -172,6 +172,8 @@ connect_tasks = Table(
     # HPKE ciphertext, readable by workers only; erased when the task ends, with the id of its key.
     Column("sealed_credentials", LargeBinary),
     Column("sealing_key", String(16)),
+    # W3C Trace Context of the request, for whoever works on it; empty unless there are traces.
+    Column("traceparent", String(55)),
     # Keyed hash of the whole request: identical requests in flight share one task. Emptied when the task ends.
     Column("fingerprint", LargeBinary(32), nullable=False),
     # The API process that waits for the outcome, and until when; both empty when nobody does.

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -39,7 +39,11 @@ _SERVER_SETTINGS = {
 _FRESH_SECONDS = 1.0
 
 _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
-_by_statement: ContextVar[bool] = ContextVar("by_statement", default=False)
+_begin: ContextVar[str] = ContextVar("begin", default="BEGIN")
+
+# What a connection of the pool is begun with.
+BY_STATEMENT = ""
+UNFLUSHED = "BEGIN; SET LOCAL synchronous_commit = off"
 
 
 class Silent(psycopg.OperationalError):
@@ -50,18 +54,18 @@ SILENCE = (Silent, psycopg.errors.ConnectionTimeout)
 
 
 @contextmanager
-def time_limit(seconds: float, *, by_statement: bool = False) -> Iterator[None]:
+def time_limit(seconds: float, *, begin: str = "BEGIN") -> Iterator[None]:
     """Everything this thread waits for on Postgres within the block, taken together, ends after `seconds`.
 
-    What does not raises one of `SILENCE`. With `by_statement` a connection of the pool begins no transaction: each
-    statement is one.
+    What does not raises one of `SILENCE`. `begin` is what a connection of the pool begins with: `BY_STATEMENT` no
+    transaction, so that each statement is one, `UNFLUSHED` one whose commit does not wait for the disk.
     """
-    token, other_token = _ends_at.set(time.monotonic() + seconds), _by_statement.set(by_statement)
+    token, other_token = _ends_at.set(time.monotonic() + seconds), _begin.set(begin)
     try:
         yield
     finally:
         _ends_at.reset(token)
-        _by_statement.reset(other_token)
+        _begin.reset(other_token)
 
 
 class _Connection(psycopg.Connection[Any]):
@@ -100,6 +104,11 @@ def create_postgres_engine(url: URL, **options: Any) -> Engine:
     return engine
 
 
+def database_size(connection: Connection) -> int:
+    """Bytes on disk of the database that this connection is to, its indexes included."""
+    return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+
+
 def _connect(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> _Connection:
     seconds = min(_CONNECT_SECONDS, _ends_at.get() - time.monotonic())
     if seconds < 2:  # psycopg waits no less
@@ -113,12 +122,12 @@ def _check_out(connection: _Connection, record: ConnectionPoolEntry, _proxy: Any
     Then the pool gives up all that are as old, and tries once more with a fresh one.
     """
     used_at: float | None = record.info.get("used_at")
-    by_statement = _by_statement.get()
-    if by_statement and used_at is not None and time.monotonic() < used_at + _FRESH_SECONDS:
+    begin = _begin.get()
+    if begin == BY_STATEMENT and used_at is not None and time.monotonic() < used_at + _FRESH_SECONDS:
         return
     try:
         with time_limit(min(_BEGIN_SECONDS, _ends_at.get() - time.monotonic())):  # leaves time for the fresh one
-            connection.execute("" if by_statement else "BEGIN", prepare=False)
+            connection.execute(begin, prepare=False)
     except psycopg.OperationalError as error:
         if used_at is not None:
             raise InvalidatePoolError from error

@@ -78,6 +78,7 @@ class _Request:
     request_id: str
     reply_to: str
     wait: float
+    traceparent: str | None
     sealed: bytes = field(repr=False)
 
 
@@ -128,11 +129,13 @@ class ConnectService:
         wait: float,
         task_id: str | None = None,
         idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> Accepted:
         """Stores the request as a task and returns once that is committed; its message is still to be sent.
 
         `wait` is how many seconds the caller will wait for the outcome (0: it will poll), `reply_to` the API process in
         which it does. `task_id` is the id for a new task: who must listen before the task can end chooses it.
+        `traceparent` is the span that the work on it belongs to (W3C Trace Context).
         Raises `ValidationFailed` when the profile is not to be determined, and `IdempotencyKeyReused`.
         """
         task_id = task_id or new_id("ct")
@@ -140,7 +143,7 @@ class ConnectService:
             {"identifier": command.identifier, "password": command.password},
             SealedFor(task_id=task_id, workspace_id=caller.workspace_id),
         )
-        request = _Request(caller, command, task_id, request_id, reply_to, wait, sealed)
+        request = _Request(caller, command, task_id, request_id, reply_to, wait, traceparent, sealed)
         while True:
             if idempotency_key is None:
                 accepted = self._store_grouped(request)
@@ -207,6 +210,7 @@ class ConnectService:
             max_attempts=patience.max_attempts,
             expires_in=patience.expires_in,
             sweep_in=FIRST_SWEEP_SECONDS,
+            traceparent=request.traceparent,
         )
         if row is not None:
             return Accepted(row.id, request.request_id, row)

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
         default="", description="`package.module:factory` of a `vault.KeyStore` that takes the place of the key files."
     )
     log_level: str = "INFO"
+    traces: bool = Field(default=False, description="Export traces over OTLP, as the OTEL_ variables say.")
 
     plc_url: str = "https://plc.directory"
     bluesky_url: str = Field(default="https://bsky.social", description="The hosted service's entryway.")
@@ -92,6 +93,9 @@ class Settings(BaseSettings):
     task_retention_days: int = Field(default=30, ge=1, le=3650, description="How long a task is kept after its end.")
     grace_seconds: float = Field(
         default=20.0, ge=0, le=3600, description="What a worker may take to finish what it has begun."
+    )
+    drain_seconds: float = Field(
+        default=0.0, ge=0, le=300, description="For how long an API that is to end says so in /readyz and goes on."
     )
 
     max_waiting_callers: int = Field(

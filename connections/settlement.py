@@ -46,6 +46,7 @@ class Swept:
     queue: Queue
     reply_to: str | None
     has_expired: bool
+    traceparent: str | None = None
 
 
 Success = tuple[ClaimedTask, VerifiedAccount]
@@ -80,7 +81,8 @@ class Settlement:
         return task
 
     def _claim(self, task_ids: Sequence[str], lease: float) -> list[ClaimedTask]:
-        with self._database.write_once() as connection:
+        # Lost with the database's machine, a claim is made once more, as that of a worker that was killed.
+        with self._database.write_unflushed() as connection:
             return tasks.claim_tasks(connection, task_ids, lease=lease, sweep_in=lease + _SWEEP_AFTER_LEASE_SECONDS)
 
     def _claim_each(self, task_ids: Sequence[str]) -> list[ClaimedTask | None]:
@@ -272,7 +274,7 @@ class Settlement:
                 pause = min(_RESEND_SECONDS * 2**sweeps, _RESEND_CAP_SECONDS)
                 tasks.mark_swept(connection, task_ids, sweep_in=pause)
         return [
-            Swept(task.id, Queue(task.queue), task.reply_to, task.has_expired)
+            Swept(task.id, Queue(task.queue), task.reply_to, task.has_expired, task.traceparent)
             for task in due
             if task.has_expired or task.batch_id is None
         ]

@@ -3,7 +3,9 @@
 import redis
 import structlog
 
+from connections import tracing
 from connections.messages import reply_channel
+from connections.tracing import Kind
 
 log = structlog.get_logger()
 
@@ -19,6 +21,7 @@ class Announcer:
         if reply_to is None:
             return
         try:
-            self._redis.publish(reply_channel(reply_to), task_id)
+            with tracing.span("announce", Kind.PRODUCER):
+                self._redis.publish(reply_channel(reply_to), task_id)
         except redis.RedisError as error:
             log.warning("announcement_lost", task_id=task_id, cause=type(error).__name__)

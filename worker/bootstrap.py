@@ -31,6 +31,7 @@ from worker.redis_client import redis_client
 from worker.running import RUNNING
 from worker.shutdown import Shutdown
 from worker.sweep import SendTask, Sweeper
+from worker.ticks import Ticks
 from worker.watchdog import Watchdog, limits
 
 # What settling may take on top of the attempt: a lease must outlive both.
@@ -47,6 +48,7 @@ class Worker:
     performer: Performer
     dispatcher: Dispatcher
     sweeper: Sweeper
+    ticks: Ticks
     pruner: Pruner
     shutdown: Shutdown
     watchdog: Watchdog
@@ -131,6 +133,7 @@ def build_worker(
             ask=ask,
         ),
         sweeper=Sweeper(settlement, announcer, send, metrics),
+        ticks=Ticks(client),
         pruner=Pruner(
             database,
             retentions(task_seconds=settings.task_retention_days * 86400.0),
@@ -139,7 +142,11 @@ def build_worker(
         ),
         shutdown=shutdown,
         watchdog=Watchdog(
-            RUNNING, settlement, Heartbeat(client, threads=settings.worker_threads), shutdown, limits(settings)
+            RUNNING,
+            settlement,
+            Heartbeat(client, threads=settings.worker_threads, address=settings.egress_address),
+            shutdown,
+            limits(settings),
         ),
         last_begun=LastBegun(client, is_asked_for=bool(settings.broker_url)),
         redis=client,

@@ -32,8 +32,8 @@ SendRows = Callable[[Sequence[Sequence[str]]], None]
 class Rooms(Protocol):
     """What is left of the hosts' budgets; `worker.pacing.Pacer`."""
 
-    def rooms(self, hosts: Collection[str], *, within: float) -> Mapping[str, Room]:
-        """For each host what batches may begin in so many seconds."""
+    def rooms_everywhere(self, hosts: Collection[str], *, within: float) -> Mapping[str, Room]:
+        """For each host what batches may begin in so many seconds, whichever worker it is that begins."""
         ...
 
 
@@ -99,7 +99,7 @@ class Dispatcher:
         ]
         hosts = {one.lane for one in board.waiting} | {one.lane for one in sent}
         hosts.discard(UNKNOWN)
-        rooms = self._rooms.rooms(hosts, within=LOOKAHEAD_SECONDS) if hosts else {}
+        rooms = self._rooms.rooms_everywhere(hosts, within=LOOKAHEAD_SECONDS) if hosts else {}
         chunks = plan(waiting, sent, rooms, *self._turns.capacity(), turn=turn) if waiting else []
         self._note(board, rooms, chunks)
         if chunks:

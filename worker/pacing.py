@@ -15,7 +15,9 @@ import structlog
 
 from connections.errors import OutOfBudget
 from connections.rate import Rate
+from worker import spans
 from worker.bulkhead import Bulkhead
+from worker.heartbeat import live_addresses
 from worker.pace import Answered, bulk, is_bulk, promptly
 from worker.pacing_ahead import TurnsAhead
 from worker.pacing_headers import is_hosts, read_bucket, read_stop
@@ -178,7 +180,8 @@ class Pacer:
         if look:
             self._looks.put(host, True, self._window)
         if seconds:
-            self._sleep(seconds)
+            with spans.turn(seconds, in_batch=in_batch):
+                self._sleep(seconds)
             stopped = self._stopped.get(host)
             if stopped is not None:
                 self._give_back_login(host, login_of)
@@ -217,23 +220,37 @@ class Pacer:
             self._note(error)
 
     def rooms(self, hosts: Collection[str], *, within: float) -> dict[str, Room]:
-        """What each of `hosts` has for batches within so many seconds. All there is, while Redis is away."""
-        names = [*hosts]
+        """What each of `hosts` has for batches within so many seconds from this worker's address. All there is, while
+        Redis is away."""
+        return {host: room for (_, host), room in self._rooms([self._address], hosts, within).items()}
+
+    def rooms_everywhere(self, hosts: Collection[str], *, within: float) -> dict[str, Room]:
+        """As `rooms`, from the addresses of all living workers together."""
+        try:
+            addresses = live_addresses(self._redis) or [self._address]
+        except redis.RedisError as error:
+            self._note(error)
+            addresses = [self._address]
+        rooms = self._rooms(addresses, hosts, within)
+        return {host: pooled([rooms[address, host] for address in addresses]) for host in hosts}
+
+    def _rooms(self, addresses: Collection[str], hosts: Collection[str], within: float) -> dict[tuple[str, str], Room]:
+        names = [(address, host) for address in addresses for host in hosts]
         if not names:
             return {}
         try:
             found: Sequence[Sequence[bytes]] = self._rooms_script(
-                keys=[self._key(host) for host in names],
+                keys=[_key(address, host) for address, host in names],
                 args=[_microseconds(self._interval), _microseconds(self._window)],
             )
         except redis.RedisError as error:
             self._note(error)
             found = [(b"0", str(_microseconds(self._interval)).encode(), b"-1")] * len(names)
         rooms = {}
-        for host, figures in zip(names, found, strict=True):
+        for name, figures in zip(names, found, strict=True):
             wait, interval, seconds = (int(figure) / 1e6 for figure in figures)
             requests = max(0.0, within - wait) / interval
-            rooms[host] = Room(requests, 1 / interval, wait, seconds if seconds >= 0 else None)
+            rooms[name] = Room(requests, 1 / interval, wait, seconds if seconds >= 0 else None)
         return rooms
 
     def wants_look(self, host: str) -> bool:
@@ -276,7 +293,7 @@ class Pacer:
             self._note(error)
 
     def _key(self, host: str) -> str:
-        return f"{_PREFIX}:{self._address}:{host}"
+        return _key(self._address, host)
 
     def _login_keys(self, host: str, account: str) -> list[str]:
         return [f"{_PREFIX}:{self._address}:{host}:{account}:{limit.seconds}" for limit in LOGIN_LIMITS]
@@ -290,6 +307,21 @@ class Pacer:
             has_changed, self._is_away = self._is_away != is_away, is_away
         if has_changed and error is not None:
             log.warning("requests_not_paced", cause=type(error).__name__)
+
+
+def pooled(rooms: Sequence[Room]) -> Room:
+    """What there is at several addresses together. A message goes to any of them, most likely to one that is free."""
+    known = [room.seconds for room in rooms if room.seconds is not None]
+    return Room(
+        requests=sum(room.requests for room in rooms),
+        rate=sum(room.rate for room in rooms),
+        wait=min(room.wait for room in rooms),
+        seconds=sum(known) / len(known) if known else None,
+    )
+
+
+def _key(address: str, host: str) -> str:
+    return f"{_PREFIX}:{address}:{host}"
 
 
 def _microseconds(seconds: float) -> int:

@@ -15,6 +15,7 @@ from connections.repository.tasks import ClaimedTask
 from connections.settlement import Settlement
 from connections.vault import UnreadableSecret
 from connections.verified import Credentials, VerifiedAccount
+from worker import spans
 from worker.announce import Announcer
 from worker.login_limits import LoginLimits
 from worker.metrics import WorkerMetrics
@@ -102,7 +103,11 @@ class Performer:
         `ServiceUnavailable` as `perform` does.
         """
         claimed = time.monotonic()
-        with self._settlement.claimed_rows(task_ids, begun_in=_ROWS_SECONDS) as tasks, bulk():
+        with (
+            self._settlement.claimed_rows(task_ids, begun_in=_ROWS_SECONDS) as tasks,
+            spans.message(tasks),
+            bulk(),
+        ):
             rows = self._opened(tasks)
             with self._logins_ahead(rows), Together(self._keep_all) as together:
                 for number, row in enumerate(rows):
@@ -110,7 +115,8 @@ class Performer:
                         self._settlement.unclaim(tasks[number:])
                         break
                     held = self._held(row.task, claimed, begun_in=_ROWS_SECONDS)
-                    self._settled(held, partial(self._verify_row, held, row, together))
+                    with spans.attempt(row.task):
+                        self._settled(held, partial(self._verify_row, held, row, together))
 
     @contextmanager
     def _logins_ahead(self, rows: Sequence[_Row]) -> Iterator[None]:
@@ -133,7 +139,8 @@ class Performer:
         if task.attempts == 1:
             self._metrics.begun(task.platform, (task.claimed_at - task.created_at).total_seconds())
         held = self._held(task, time.monotonic())
-        with self._login_limits.together():  # somebody may be waiting, and nobody for the login to be taken out
+        # Somebody may be waiting, and nobody for the login to be taken out.
+        with self._login_limits.together(), spans.attempt(task):
             return self._settled(held, lambda: self._settler.keep(held, self._verify(held)))
 
     def _opened(self, tasks: Sequence[ClaimedTask]) -> list[_Row]:
@@ -157,16 +164,19 @@ class Performer:
 
     def _verify_row(self, held: Held, row: _Row, together: Together) -> None:
         together.add(held, self._verify(held, row))
+        spans.ended("verified")
 
     def _keep_all(self, rows: Sequence[Verified]) -> None:
         if not self._settler.keep_all(rows):
             for row in rows:
-                self._settled(row.held, partial(self._settler.keep, row.held, row.account))
+                with spans.kept_alone(row.held.task):
+                    self._settled(row.held, partial(self._settler.keep, row.held, row.account))
 
     def _settled(self, held: Held, job: Callable[[], None]) -> float | None:
         """Does what an attempt consists of and settles what it fails with. Seconds until the next one, or None."""
         task = held.task
         if task.claimed_at >= task.expires_at:
+            spans.ended("expired")
             if self._settlement.expire(task):
                 self._announcer.settled(task.id, task.reply_to)
             return None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
+from connections import tracing
 from connections.contract import ErrorBody
 from connections.errors import (
     ConnectorError,
@@ -22,6 +23,7 @@ from connections.outcome import Outcome
 from connections.repository.tasks import ClaimedTask
 from connections.settlement import Settlement
 from connections.verified import VerifiedAccount
+from worker import spans
 from worker.announce import Announcer
 from worker.metrics import CONNECTED, WorkerMetrics
 from worker.platforms.base import Platform
@@ -100,8 +102,10 @@ class Settler:
             self._end_session(task, verified)
             raise
         if is_kept:
+            spans.ended("succeeded")
             self._told(held)
         else:
+            spans.ended("lease_lost")
             self._end_session(task, verified)
             self._metrics.lease_lost()
             log.warning("lease_lost", platform=task.platform, attempt=task.attempts)
@@ -146,6 +150,7 @@ class Settler:
             will_retry=isinstance(decision, Again),
             seconds=_since(held.started),
         )
+        spans.failed(error, cause, "retrying" if isinstance(decision, Again) else "failed")
         match decision:
             case Again(delay):
                 self._metrics.retried(task.platform, cause)
@@ -177,7 +182,8 @@ class Settler:
         """
         while True:
             try:
-                return settle()
+                with tracing.span("settle"):
+                    return settle()
             except ServiceUnavailable:
                 gives_up_at = held.lease_ends - _LEASE_MARGIN_SECONDS
                 if time.monotonic() + _DATABASE_PAUSE_SECONDS > gives_up_at or self._is_stopping():

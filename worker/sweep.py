@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import structlog
 
+from connections import tracing
 from connections.errors import QueueUnavailable
 from connections.messages import Queue
 from connections.settlement import Settlement
+from worker import spans
 from worker.announce import Announcer
 from worker.metrics import WorkerMetrics
 
@@ -33,14 +35,16 @@ class Sweeper:
         """Looks at the rows whose time has come; with more than one sweep takes, the next one goes on."""
         swept = self._settlement.sweep(limit=_ROWS_AT_ONCE)
         for task in swept:
-            if task.has_expired:
-                log.warning("task_expired", task_id=task.task_id)
-                self._announcer.settled(task.task_id, task.reply_to)
-                continue
-            try:
-                self._send(task.task_id, task.queue)
-            except QueueUnavailable:
-                log.warning("sweep_stopped", cause="queue unavailable")
-                return
-            self._metrics.swept(task.queue)
-            log.info("task_sent_again", task_id=task.task_id, queue=task.queue)
+            with spans.swept(task):
+                if task.has_expired:
+                    log.warning("task_expired", task_id=task.task_id)
+                    self._announcer.settled(task.task_id, task.reply_to)
+                    continue
+                try:
+                    with tracing.publishing(task.queue):
+                        self._send(task.task_id, task.queue)
+                except QueueUnavailable:
+                    log.warning("sweep_stopped", cause="queue unavailable")
+                    return
+                self._metrics.swept(task.queue)
+                log.info("task_sent_again", task_id=task.task_id, queue=task.queue)

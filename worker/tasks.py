@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown
 
+from connections import tracing
 from connections.messages import CONNECT_ACCOUNT, CONNECT_ACCOUNTS, DISPATCH, PRUNE, SENT_AT, SWEEP, Queue
 from connections.settings import load_settings
 from messaging.depth import queue_depth
@@ -43,6 +44,7 @@ def dispatch() -> None:
 
 @app.task(name=SWEEP)
 def sweep() -> None:
+    worker().ticks.note()
     worker().sweeper.sweep()
 
 
@@ -109,6 +111,7 @@ def _finish(_number: int, _frame: FrameType | None) -> None:
 
 @worker_shutdown.connect
 def _stop(sender: Any, **_: Any) -> None:
+    tracing.flush()
     if RUNNING:
         # Python would wait for these threads. Nothing is closed under them, lest an attempt fail for it.
         log.warning("worker_stopped", unfinished=len(RUNNING.by_thread()))

@@ -1,4 +1,4 @@
-"""HTML pages: one answer each, with style and script inside, so that nothing else needs to be loaded or allowed.
+"""HTML pages. Ours are one answer each, with style and script inside, so that nothing else needs to be allowed.
 
 They are the same bytes for everyone and hold no data: the script asks the API for that, with a key of the reader's.
 """
@@ -34,34 +34,48 @@ class Page:
         return HTMLResponse(self.body, status, dict(self.headers))
 
 
+# Content Security Policy, level 3: the API behind this address, and nothing else until a page says so.
+_POLICY = {
+    "default-src": "'none'",
+    "connect-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+}
+
+
 def build_page(template: str, *, style: str, scripts: Sequence[str] = ()) -> Page:
-    """Puts the files into the template's empty `<style>` and `<script>`; the scripts share one scope, in this order."""
+    """Puts the files into the template's empty `<style>` and `<script>`; the scripts share one scope, in this order.
+
+    Its policy allows these two texts, and no trusted types: so the browser itself refuses `innerHTML` and the like.
+    """
     css = _read(style)
     script = "\n".join(map(_read, scripts))
     html = _read(template).replace("<style></style>", f"<style>{css}</style>")
     html = html.replace('<script type="module"></script>', f'<script type="module">{script}</script>')
-    return Page(html.encode(), MappingProxyType(_HEADERS | {"Content-Security-Policy": _policy(css, script)}))
+    allowed = {
+        "script-src": _source(script) if script else "'none'",
+        "style-src": _source(css),
+        "img-src": "data:",  # the empty icon, or the browser asks for /favicon.ico
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    return _page(html, allowed)
 
 
-def _policy(css: str, script: str) -> str:
-    """Content Security Policy, level 3: these two texts and the API behind this address, nothing else.
+def build_page_of_files(template: str) -> Page:
+    """The template as it is, with style, scripts and pictures that it loads from this service."""
+    return _page(_read(template), {"script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:"})
 
-    Without a policy for trusted types the browser itself refuses `innerHTML` and the like.
-    """
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src {_source(script)}" if script else "script-src 'none'",
-            f"style-src {_source(css)}",
-            "img-src data:",  # the empty icon, or the browser asks for /favicon.ico
-            "connect-src 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-            "require-trusted-types-for 'script'",
-            "trusted-types 'none'",
-        )
-    )
+
+def read(name: str) -> bytes:
+    """One of the files, for an address of its own."""
+    return (_FOLDER / name).read_bytes()
+
+
+def _page(html: str, allowed: Mapping[str, str]) -> Page:
+    policy = "; ".join(f"{name} {value}" for name, value in (_POLICY | dict(allowed)).items())
+    return Page(html.encode(), MappingProxyType(_HEADERS | {"Content-Security-Policy": policy}))
 
 
 def _source(text: str) -> str:
@@ -69,4 +83,4 @@ def _source(text: str) -> str:
 
 
 def _read(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
+    return read(name).decode()

@@ -17,10 +17,12 @@ from api_shim.request_id import answer_as, request_id_of
 from api_shim.routes import batch_intake_docs
 from api_shim.routes.batches import POLL_AFTER_SECONDS
 from api_shim.upload import Upload
+from connections import tracing
 from connections.bulk.intake import AcceptedDelivery, BatchFormat, Delivery
 from connections.contract import AcceptedBatchAnswer, BatchStatus, Issue
 from connections.errors import QueueUnavailable, UnsupportedMediaType
 from connections.intake import read_platform, refused
+from connections.messages import Queue
 from connections.platforms import PLATFORMS
 from connections.service import Caller
 
@@ -83,8 +85,13 @@ async def create_batch(
 def _accept(
     shim: Shim, caller: Caller, delivery: Delivery, *, request_id: str, idempotency_key: str | None
 ) -> AcceptedDelivery:
-    accepted = shim.intake.accept(caller, delivery, request_id=request_id, idempotency_key=idempotency_key)
-    with suppress(QueueUnavailable):
+    traceparent = tracing.traceparent()
+    with tracing.span("batch accept") as span:
+        accepted = shim.intake.accept(
+            caller, delivery, request_id=request_id, idempotency_key=idempotency_key, traceparent=traceparent
+        )
+        span.note({"connector.batch.id": accepted.batch.id, "connector.rows": accepted.batch.total})
+    with suppress(QueueUnavailable), tracing.publishing(Queue.CONTROL):
         shim.queue.ask_for_dispatch()
     return accepted
 

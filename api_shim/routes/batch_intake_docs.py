@@ -2,17 +2,24 @@
 
 from typing import Any
 
+from api_shim.documented import (
+    EXAMPLE_BATCH_ID,
+    EXAMPLE_REQUEST_ID,
+    POLL_AFTER,
+    WITH_A_KEY,
+    answers,
+    failures,
+    location,
+)
 from api_shim.idempotency_key import HEADER as IDEMPOTENCY_KEY
 from api_shim.idempotency_key import KEY_PATTERN
-from api_shim.openapi import EXAMPLE_REQUEST_ID, POLL_HEADERS, answers, failures
-from api_shim.routes.batches_docs import EXAMPLE_BATCH_ID
-from connections.bulk.rows import MAX_BYTES, MAX_EXTERNAL_REF, MAX_ROWS
+from connections.bulk.rows import MAX_BYTES, MAX_EXTERNAL_REF, MAX_ROWS, TOO_LARGE
 from connections.contract import AcceptedBatchAnswer, Issue
 from connections.errors import (
+    BadRequest,
     IdempotencyKeyReused,
     PayloadTooLarge,
     ServiceUnavailable,
-    Unauthorized,
     UnsupportedMediaType,
     ValidationFailed,
 )
@@ -26,8 +33,6 @@ _IDEMPOTENCY_KEY = {
     "answer and makes no second batch. 1 to 255 visible ASCII characters; a UUID is a good choice.",
     "schema": {"type": "string", "pattern": KEY_PATTERN},
 }
-
-_LOCATION = {"Location": {"description": "The batch, to be polled.", "schema": {"type": "string"}}}
 
 _ROW = {
     "type": "object",
@@ -65,7 +70,7 @@ _BODY = {
 
 _ROWS = [
     {"handle": "alice.bsky.social", "app_password": "abcd-efgh-2345-wxyz", "external_ref": "customer-17"},
-    {"handle": "bob.bsky.social", "app_password": "wxyz-2345-efgh-abcd", "external_ref": "customer-18"},
+    {"handle": "bob.bsky.social", "app_password": "abcd-efgh-2345-wxyz", "external_ref": "customer-18"},
 ]
 _NDJSON = "\n".join(
     f'{{"handle": "{row["handle"]}", "app_password": "{row["app_password"]}", "external_ref": "{row["external_ref"]}"}}'
@@ -77,11 +82,12 @@ _MISSING = Issue(field="app_password", code="required", message="app_password is
 _NO_COLUMN = "Line 1 must name the columns, and there is none called handle or identifier."
 
 CREATE_BATCH: dict[str, Any] = {
+    "summary": "Connect many accounts",
     "responses": {
         202: answers(
             AcceptedBatchAnswer,
             description="Accepted: every row that is not among `rejected` will be tried.",
-            headers=_LOCATION | POLL_HEADERS,
+            headers=location("The batch, to be polled.") | POLL_AFTER,
             example={
                 "data": {
                     "id": EXAMPLE_BATCH_ID,
@@ -100,16 +106,20 @@ CREATE_BATCH: dict[str, Any] = {
             }
         },
         **failures(
-            Unauthorized(),
+            *WITH_A_KEY,
+            BadRequest("The body came too slowly."),
             PayloadTooLarge("A batch has at most 10,000 rows. Send the others as another batch."),
+            PayloadTooLarge(TOO_LARGE),
             UnsupportedMediaType("Send the rows as application/json, application/x-ndjson or text/csv."),
+            UnsupportedMediaType("Send the rows as UTF-8."),
+            UnsupportedMediaType("Send the body without a Content-Encoding."),
             ValidationFailed(
                 _NO_COLUMN,
                 issues=[Issue(field="body", code="missing_column", message=_NO_COLUMN)],
                 details={"line": 1},
             ),
             IdempotencyKeyReused(),
-            ServiceUnavailable(),
+            ServiceUnavailable("The service is overloaded right now. Nothing was stored; try again."),
         ),
     },
     "openapi_extra": {

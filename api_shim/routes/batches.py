@@ -13,13 +13,14 @@ from api_shim.answers import json_answer
 from api_shim.auth import TheCaller
 from api_shim.batch_results import CURSOR_PATTERN, MAX_LIMIT
 from api_shim.bootstrap import shim_of
+from api_shim.documented import EXAMPLE_BATCH_ID
 from api_shim.request_id import request_id_of
 from api_shim.routes import batches_docs
 from connections.contract import Batch, BatchAnswer, RowStatus
 
 router = APIRouter(prefix="/v1/connect/batches/{batch_id}", tags=["batches"])
 
-BatchId = Annotated[str, Path(description="`cb_…`, as `Location` named it.")]
+BatchId = Annotated[str, Path(description="`cb_…`, as `Location` named it.", examples=[EXAMPLE_BATCH_ID])]
 
 _A_STATUS = "|".join(RowStatus)
 
@@ -62,12 +63,14 @@ async def get_batch_results(
     return json_answer(batch_results.page_answer(page, limit, request_id_of(request)), headers=batch_results.HEADERS)
 
 
-@router.get("/events", operation_id="get_connect_batch_events", **batches_docs.GET_EVENTS)
+@router.get("/events", operation_id="get_connect_batch_events", response_class=Response, **batches_docs.GET_EVENTS)
 async def get_batch_events(
     request: Request,
     caller: TheCaller,
     batch_id: BatchId,
-    last_event_id: Annotated[str | None, Header(description="`id` of the last event that arrived.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="`id` of the last event that arrived.")
+    ] = None,
 ) -> Response:
     """Tells how a batch comes on, as server-sent events: `progress` whenever it has changed, and `end`."""
     shim = shim_of(request)

@@ -1,20 +1,23 @@
 """What the documentation says of the connect routes."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from api_shim.idempotency_key import HEADER as IDEMPOTENCY_KEY
-from api_shim.idempotency_key import KEY_PATTERN
-from api_shim.openapi import (
+from api_shim.documented import (
     EXAMPLE_REQUEST_ID,
     EXAMPLE_TASK_ID,
-    LOCATION,
-    POLL_HEADERS,
-    PREFERENCE_APPLIED,
+    POLL_AFTER,
+    RETRY_AFTER,
+    WITH_A_KEY,
+    AfterTries,
     answers,
-    connect_request_body,
     failures,
+    header,
+    location,
 )
-from connections.contract import AccountAnswer, Issue, ProviderError, TaskAnswer
+from api_shim.idempotency_key import HEADER as IDEMPOTENCY_KEY
+from api_shim.idempotency_key import KEY_PATTERN
+from connections.contract import AccountAnswer, Issue, ProviderError, RetryPolicy, RetryState, TaskAnswer
 from connections.errors import (
     AccountUnavailable,
     AlreadyConnected,
@@ -23,17 +26,20 @@ from connections.errors import (
     CredentialsRejected,
     HandleMismatch,
     HandleNotFound,
+    HostFailing,
     HostNotAllowed,
     IdempotencyKeyReused,
     IdentityUnusable,
     InvalidHandle,
+    KeyUnavailable,
     MainPasswordRejected,
     NotFound,
+    OutOfBudget,
     PayloadTooLarge,
     QueueUnavailable,
     RateLimited,
     ServiceUnavailable,
-    Unauthorized,
+    TaskExpired,
     UnsupportedMediaType,
     UpstreamFailed,
     UpstreamRateLimited,
@@ -70,7 +76,7 @@ _ACCOUNT = {
 }
 _ACCOUNT_DATA = _ACCOUNT | {
     "external_account_id": "did:plc:ewvi7nxzyoun6zhxrhs64oiz",
-    "display_name": "Alice",
+    "display_name": None,
     "avatar_url": None,
 }
 _QUEUED = {
@@ -111,37 +117,67 @@ _BODIES = {
     },
 }
 
+_FAILED = _QUEUED | {
+    "status": "failed",
+    "attempts": 1,
+    "finished_at": "2026-11-23T10:00:00.987Z",
+    "error": HandleNotFound().describe().model_dump(mode="json") | {"http_status": 422},
+}
+
 _REQUIRED = "credentials.handle is required."
 _NAMES_TASK = {"task_id": EXAMPLE_TASK_ID}
 
+
+def _provider(status: int, code: str | None = None, *, is_transient: bool | None = None) -> ProviderError:
+    return ProviderError(provider="bluesky", http_status=status, code=code, is_transient=is_transient)
+
+
+def _exhausted(reason: str, *, attempts: int = 1) -> RetryPolicy:
+    return RetryPolicy.of(RetryState.EXHAUSTED, attempts=attempts, max_attempts=5, reason=reason)
+
+
+# Errors that are the outcome of the task come with what was preferred, as its success does.
+_APPLIED = {"Preference-Applied": header("The preferences that were honoured, RFC 7240.", examples=["wait=5"])}
+_OF_OUTCOMES: Mapping[int, dict[str, Any]] = {
+    401: _APPLIED,
+    409: _APPLIED,
+    422: _APPLIED,
+    429: _APPLIED,
+    500: _APPLIED | RETRY_AFTER,
+    503: _APPLIED,
+    504: _APPLIED | location("The task, to be polled; not there when its time ran out."),
+}
+
+_OUTLASTED = "the rate limit outlasts the caller's wait"
+
 CONNECT: dict[str, Any] = {
+    "summary": "Connect an account",
     "responses": {
         201: answers(
             AccountAnswer,
             description="Connected.",
-            headers=PREFERENCE_APPLIED,
+            headers=_APPLIED,
             example=_ACCOUNT | {"data": _ACCOUNT_DATA, "request_id": EXAMPLE_REQUEST_ID},
         ),
         202: answers(
             TaskAnswer,
             description="Accepted, and not finished within the time the caller preferred to wait.",
-            headers=LOCATION | PREFERENCE_APPLIED | POLL_HEADERS,
+            headers=location("The task, to be polled.") | _APPLIED | POLL_AFTER,
             example={"data": _QUEUED, "request_id": EXAMPLE_REQUEST_ID},
         )
         | {
             "links": {"Task": {"operationId": "get_connect_task", "parameters": {"task_id": "$response.body#/data/id"}}}
         },
         **failures(
+            *WITH_A_KEY,
             BadRequest("Idempotency-Key must be one value of 1 to 255 visible ASCII characters."),
-            Unauthorized(),
-            CredentialsRejected(
-                provider=ProviderError(provider="bluesky", http_status=401, code="AuthenticationRequired")
-            ),
+            CredentialsRejected(provider=_provider(401, "AuthenticationRequired", is_transient=False)),
             AlreadyConnected(
                 "alice.bsky.social is already connected in this workspace.", details={"account_id": _ACCOUNT["id"]}
             ),
             PayloadTooLarge(),
             UnsupportedMediaType(),
+            UnsupportedMediaType("Send the body without a Content-Encoding."),
             ValidationFailed(_REQUIRED, issues=[Issue(field="credentials.handle", code="required", message=_REQUIRED)]),
             *(
                 kind()
@@ -156,30 +192,63 @@ CONNECT: dict[str, Any] = {
                 )
             ),
             IdempotencyKeyReused(),
-            RateLimited("Too many failed logins to this account. Wait before the next one."),
-            UpstreamRateLimited(),
-            UpstreamFailed(),
+            AfterTries(
+                RateLimited("Too many failed logins to this account. Wait before the next one."),
+                _exhausted(_OUTLASTED, attempts=0),
+            ),
+            AfterTries(UpstreamRateLimited(provider=_provider(429, "RateLimitExceeded")), _exhausted(_OUTLASTED)),
+            AfterTries(OutOfBudget(host="bsky.social"), _exhausted(_OUTLASTED, attempts=0)),
+            AfterTries(
+                UpstreamFailed(provider=_provider(502, is_transient=True)),
+                _exhausted("all attempts are used up", attempts=5),
+            ),
+            AfterTries(HostFailing(), _exhausted("a server that is needed is failing for everyone", attempts=0)),
             QueueUnavailable(details=_NAMES_TASK),
-            ServiceUnavailable(),
-            ConnectTimeout(details=_NAMES_TASK),
-            headers={504: LOCATION},
+            ServiceUnavailable("The service is overloaded right now. Nothing was stored; try again."),
+            ServiceUnavailable(
+                "The service cannot reach its database right now. The task is stored and goes on.", details=_NAMES_TASK
+            ),
+            AfterTries(
+                KeyUnavailable(), _exhausted("the task's time ends before the next attempt could start", attempts=0)
+            ),
+            AfterTries(
+                ConnectTimeout(details=_NAMES_TASK), RetryPolicy.of(RetryState.SCHEDULED, attempts=1, max_attempts=5)
+            ),
+            AfterTries(TaskExpired(), _exhausted("the task's time ended before it could be finished")),
+            headers=_OF_OUTCOMES,
         ),
     },
-    "openapi_extra": {"parameters": [_PREFER, _IDEMPOTENCY_KEY], **connect_request_body(_BODIES)},
+    "openapi_extra": {
+        "parameters": [_PREFER, _IDEMPOTENCY_KEY],
+        "requestBody": {
+            "required": True,
+            "description": "JSON of at most 64 KiB; what is not known is ignored.",
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/ConnectRequest"}, "examples": _BODIES}
+            },
+        },
+    },
 }
 
 GET_TASK: dict[str, Any] = {
+    "summary": "Look at a task",
     "responses": {
         200: answers(
             TaskAnswer,
             description="The task as it stands.",
-            headers=POLL_HEADERS,
-            example={"data": _SUCCEEDED, "request_id": EXAMPLE_REQUEST_ID},
+            headers=POLL_AFTER,
+            examples={
+                name: {"summary": summary, "value": {"data": task, "request_id": EXAMPLE_REQUEST_ID}}
+                for name, summary, task in (
+                    ("Succeeded", "Connected: the account", _SUCCEEDED),
+                    ("Queued", "Not begun yet", _QUEUED),
+                    ("Failed", "Not connected: the error that a plain call would have got", _FAILED),
+                )
+            },
         ),
         **failures(
-            Unauthorized(),
+            *WITH_A_KEY,
             NotFound("There is no such connect task."),
-            ServiceUnavailable(),
             ValidationFailed(
                 issues=[Issue(field="wait", code="out_of_range", message="wait must be between 0 and 60.")]
             ),

@@ -1,5 +1,7 @@
 """`/healthz`, `/readyz`, `/metrics`: for those who run the service. They need no key and tell no secret."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -7,26 +9,42 @@ from starlette.responses import Response
 from api_shim import readiness
 from api_shim.answers import json_answer
 from api_shim.bootstrap import shim_of
+from api_shim.documented import EXAMPLE_REQUEST_ID, answers, failures
 from api_shim.metrics import CONTENT_TYPE
-from api_shim.openapi import answers, failures
 from api_shim.request_id import request_id_of
 from connections.errors import ServiceUnavailable
 
 router = APIRouter(tags=["service"])
 
 
-_NOT_READY = ServiceUnavailable("Not ready.", details={"database": "ok", "queue": "unreachable", "worker": "unknown"})
+_WELL = {"database": "ok", "queue": "ok", "worker": "ok"}
+_NOT_READY = ServiceUnavailable("Not ready.", details=_WELL | {"queue": "unreachable", "worker": "unknown"})
+_METRICS = """\
+# HELP connector_http_requests_total Answered requests.
+# TYPE connector_http_requests_total counter
+connector_http_requests_total{method="POST",route="/v1/accounts/connect",status="201"} 42.0
+# HELP connector_waiting_callers Callers that wait for the outcome of a task.
+# TYPE connector_waiting_callers gauge
+connector_waiting_callers 3.0
+"""
 
 
 class HealthAnswer(BaseModel):
+    """What was looked at, and how it is."""
+
     data: dict[str, str]
     request_id: str
+
+
+def _health(description: str, report: dict[str, str]) -> dict[str, Any]:
+    return answers(HealthAnswer, description=description, example={"data": report, "request_id": EXAMPLE_REQUEST_ID})
 
 
 @router.get(
     "/healthz",
     operation_id="get_health",
-    responses={200: answers(HealthAnswer, description="The process lives."), **failures()},
+    summary="Whether the process lives",
+    responses={200: _health("The process lives.", {"process": "ok"}), **failures()},
 )
 async def get_health(request: Request) -> Response:
     """Tells that the process answers. Asks nobody, so that a failing database restarts no process."""
@@ -36,7 +54,8 @@ async def get_health(request: Request) -> Response:
 @router.get(
     "/readyz",
     operation_id="get_readiness",
-    responses={200: answers(HealthAnswer, description="Database, queue and a worker answer."), **failures(_NOT_READY)},
+    summary="Whether the service is ready",
+    responses={200: _health("Database, queue and a worker answer.", _WELL), **failures(_NOT_READY)},
 )
 async def get_readiness(request: Request) -> Response:
     """Tells whether database, queue and at least one worker answer."""
@@ -46,9 +65,13 @@ async def get_readiness(request: Request) -> Response:
 @router.get(
     "/metrics",
     operation_id="get_metrics",
+    summary="Metrics for Prometheus",
     response_class=Response,
     responses={
-        200: {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        200: {
+            "description": "Prometheus text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": _METRICS}},
+        },
         **failures(),
     },
 )

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from api_shim import connecting, render
 from api_shim.auth import TheCaller
 from api_shim.bootstrap import shim_of
+from api_shim.documented import EXAMPLE_TASK_ID
 from api_shim.hanging_up import listening
 from api_shim.prefer import MAX_WAIT_SECONDS
 from api_shim.request_id import request_id_of
@@ -20,7 +21,7 @@ router = APIRouter(tags=["tasks"])
 async def get_task(
     request: Request,
     caller: TheCaller,
-    task_id: Annotated[str, Path(description="`ct_…`, as `Location` named it.")],
+    task_id: Annotated[str, Path(description="`ct_…`, as `Location` named it.", examples=[EXAMPLE_TASK_ID])],
     wait: Annotated[
         int, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for the task to end before answering.")
     ] = 0,

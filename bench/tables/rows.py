@@ -17,7 +17,7 @@ SEED_SECONDS = 1800.0
 class Size:
     """How many rows there are to be.
 
-    `waiting` rows belong to the open batches and wait for the dispatcher, spread evenly over batches and lanes;
+    `waiting` rows belong to the open `batches` and wait for the dispatcher, spread evenly over them and their `lanes`;
     `queued` are single requests in flight; `ended` tasks ended during the last 30 days, half of them in batches.
     """
 
@@ -26,6 +26,8 @@ class Size:
     ended: int
     queued: int
     waiting: int
+    batches: int = BATCHES
+    lanes: int = LANES
 
     @property
     def tasks(self) -> int:
@@ -191,18 +193,18 @@ def _waiting(connection: Connection, size: Size, sql: _Sql) -> None:
         "id": f"'cb_open' || {sql.padded('n', 22)}",
         "workspace_id": f"'ws_' || {sql.padded('0', 20)}",
         **dict.fromkeys(("created_at", "accepted_at"), sql.ago("60")),
-        **_batch(size.waiting // BATCHES),
+        **_batch(size.waiting // size.batches),
     }
-    _insert(connection, "connect_batches", batches, BATCHES)
-    lane_number = f"(n / {BATCHES} % {LANES})"
+    _insert(connection, "connect_batches", batches, size.batches)
+    lane_number = f"(n / {size.batches} % {size.lanes})"
     values = {
         "id": f"'ct_waiting' || {sql.padded('n', 19)}",
         **_owner("0", sql),
         **_task(sql, queue="'connect.bulk'", status="'queued'"),
         **_open(sql, fingerprint=f"n + {size.queued}"),
         "sweep_at": sql.ago(f"-2 * {_DAY}"),
-        "batch_id": f"'cb_open' || {sql.padded(f'n % {BATCHES}', 22)}",
-        "batch_row": f"n / {BATCHES}",
+        "batch_id": f"'cb_open' || {sql.padded(f'n % {size.batches}', 22)}",
+        "batch_row": f"n / {size.batches}",
         "lane": f"CASE {lane_number} WHEN 0 THEN '' ELSE 'pds' || {lane_number} || '.test' END",
         "dispatch_at": sql.ago("60"),
     }

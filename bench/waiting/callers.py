@@ -1,6 +1,7 @@
 """Callers in a process of their own, as asyncio protocols on raw sockets.
 
-`keep_posting` sends one request after the other on each connection; `Crowd` sends one on each, and waits.
+`keep_posting` sends one request after the other on each connection, `keep_coming` one each at a steady rate; `Crowd`
+sends one on each, and waits.
 """
 
 import asyncio
@@ -92,6 +93,38 @@ async def _keep_posting(port: int, requests: Sequence[bytes], connections: int) 
     callers = await _connect(port, connections, lambda: left.popleft() if left else None, answered)
     await asyncio.gather(*(caller.ended for caller in callers))
     return posted
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """One caller: when it came, by the monotonic clock, how many seconds it waited, and what it was answered."""
+
+    at: float
+    took: float
+    status: int
+
+
+def keep_coming(port: int, requests: Sequence[bytes], per_second: float) -> list[Came]:
+    """Sends requests at this rate, each on a connection of its own, whatever becomes of those before (an open loop)."""
+    allow_files()
+    return asyncio.run(_keep_coming(port, requests, per_second))
+
+
+async def _keep_coming(port: int, requests: Sequence[bytes], per_second: float) -> list[Came]:
+    loop = asyncio.get_running_loop()
+    came: list[Came] = []
+    callers: list[_Caller] = []
+
+    def answered(status: int, sent_at: float) -> None:
+        came.append(Came(sent_at, time.monotonic() - sent_at, status))
+
+    began = loop.time()
+    for number, request in enumerate(requests):
+        await asyncio.sleep(max(0.0, began + number / per_second - loop.time()))
+        left = deque([request])
+        callers += await _connect(port, 1, lambda left=left: left.popleft() if left else None, answered)  # type: ignore[misc]
+    await asyncio.gather(*(caller.ended for caller in callers))
+    return came
 
 
 async def _connect(

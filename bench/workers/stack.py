@@ -94,7 +94,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextmanager
-def running_stack(database: str, *, threads: int, login_seconds: float) -> Iterator[Stack]:
+def running_stack(database: str, *, threads: int, login_seconds: float, **settings: str) -> Iterator[Stack]:
+    """`settings` are further variables, without their prefix."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         postgres = stack.enter_context(running_postgres()) if database == "postgres" else None
@@ -111,6 +112,7 @@ def running_stack(database: str, *, threads: int, login_seconds: float) -> Itera
             "CONNECTOR_PLC_URL": sandbox.plc_url,
             "CONNECTOR_HOST_BUDGET": HOST_BUDGET,
             "CONNECTOR_WORKER_THREADS": str(threads),
+            **{f"CONNECTOR_{name.upper()}": value for name, value in settings.items()},
         }
         behind = Database(url)
         tenant = make_tenant(behind)

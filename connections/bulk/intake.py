@@ -79,7 +79,13 @@ class BatchIntake:
         )
 
     def accept(
-        self, caller: Caller, delivery: Delivery, *, request_id: str, idempotency_key: str | None = None
+        self,
+        caller: Caller,
+        delivery: Delivery,
+        *,
+        request_id: str,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> AcceptedDelivery:
         """Reads the delivery to its end. When this returns its good rows are tasks; when it raises nothing is left.
 
@@ -111,6 +117,7 @@ class BatchIntake:
                 expires_in=self._expires_in,
                 normal_form=self._normal_form,
                 hosted=self._hosted,
+                traceparent=traceparent,
             )
             try:
                 arriving.take(_read(replace(delivery, pieces=pieces())))
@@ -148,6 +155,7 @@ class _Arriving:
         expires_in: float,
         normal_form: Callable[[str], str],
         hosted: HostedService,
+        traceparent: str | None,
     ) -> None:
         self.batch_id = new_id("cb")
         self._database = database
@@ -158,6 +166,7 @@ class _Arriving:
         self._expires_in = expires_in
         self._normal_form = normal_form
         self._hosted = hosted
+        self._traceparent = traceparent
         self._is_staged = False
         self._total = 0
         self._rows_of: dict[str, int] = {}
@@ -175,7 +184,9 @@ class _Arriving:
         if issues:
             raise refused(issues)
         rows = (row for row in arriving if isinstance(row, SentRow))
-        batch = StagedBatch(self.batch_id, self._workspace_id, platform, self._request_id, self._expires_in)
+        batch = StagedBatch(
+            self.batch_id, self._workspace_id, platform, self._request_id, self._expires_in, self._traceparent
+        )
         self._open(batch, profile_id)
         while sent := list(islice(rows, _ROWS_PER_TRANSACTION)):
             self._stage(batch, [read_row(row, PLATFORMS[platform], self._normal_form) for row in sent])

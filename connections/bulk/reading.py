@@ -10,11 +10,8 @@ from connections.db import Database
 from connections.errors import NotFound
 from connections.intake import is_id
 from connections.repository import batches
-from connections.repository.batches import BatchRow, ResultRow, Tally
+from connections.repository.batches import RATE_SECONDS, BatchRow, ResultRow, Tally
 from connections.service import Caller
-
-# How far back one looks to say how fast a batch is.
-RATE_SECONDS = 60.0
 
 # Some hundred rows are a few milliseconds, in which nobody else writes.
 _ROWS_PER_CANCELLATION = 500

@@ -29,6 +29,7 @@ class StagedBatch:
     platform: str
     request_id: str
     expires_in: float
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ def stage_rows(connection: Connection, batch: StagedBatch, rows: Sequence[Staged
         batch_id=batch.id,
         dispatch_at=from_now(),
     )
+    if batch.traceparent is not None:
+        change = change.values(traceparent=batch.traceparent)
     values = [
         {
             "id": row.task_id,

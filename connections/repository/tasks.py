@@ -71,6 +71,7 @@ def insert_task(
     max_attempts: int,
     expires_in: float,
     sweep_in: float,
+    traceparent: str | None = None,
 ) -> TaskRow | None:
     """None, and nothing stored, when an identical request is in flight. Times are seconds from now."""
     values = {
@@ -90,6 +91,8 @@ def insert_task(
     }
     if caller_waits is not None:
         values["caller_waits"] = caller_waits
+    if traceparent is not None:
+        values["traceparent"] = traceparent
     change = _insert_task(connection.dialect.name, has_caller=caller_waits is not None)
     row = connection.execute(change, values).first()
     return None if row is None else _task(row)
@@ -202,6 +205,7 @@ class ClaimedTask:
     caller_waits_until: datetime | None
     batch_id: str | None
     outcome: dict[str, Any] | None = None
+    traceparent: str | None = None
 
 
 _CLAIMED = (
@@ -222,6 +226,7 @@ _CLAIMED = (
     connect_tasks.c.caller_waits_until,
     connect_tasks.c.batch_id,
     connect_tasks.c.outcome,
+    connect_tasks.c.traceparent,
 )
 
 
@@ -396,6 +401,7 @@ class DueTask:
     has_expired: bool
     sweeps: int
     outcome: dict[str, Any] | None
+    traceparent: str | None
 
 
 def due_tasks(connection: Connection, *, limit: int) -> list[DueTask]:
@@ -412,6 +418,7 @@ def due_tasks(connection: Connection, *, limit: int) -> list[DueTask]:
             (connect_tasks.c.expires_at <= from_now()).label("has_expired"),
             connect_tasks.c.sweeps,
             connect_tasks.c.outcome,
+            connect_tasks.c.traceparent,
         )
         .where(IN_FLIGHT, connect_tasks.c.sweep_at <= from_now())
         .order_by(connect_tasks.c.sweep_at)

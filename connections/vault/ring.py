@@ -157,15 +157,23 @@ class WorkerKeys(_Keys):
         """For whoever is about to bring rows under the current key."""
         return self.model_copy(update={"exchanged_at": now})
 
+    def opens(self, excerpt: ShimKeys) -> bool:
+        """Whether this ring opens what the holder of `excerpt` seals, and knows requests by the same fingerprints."""
+        sealing = [_public(key) for key in self.sealing if key.id == excerpt.sealing.id]
+        return sealing == [excerpt.sealing.key] and excerpt.fingerprint == self.fingerprint
+
     def for_shim(self, written_at: datetime | None = None) -> ShimKeys:
         current = self.sealing[0]
-        public = X25519PrivateKey.from_private_bytes(current.key).public_key().public_bytes_raw()
         return ShimKeys(
             environment=self.environment,
-            sealing=Key(id=current.id, key=_base64(public), created_at=current.created_at),
+            sealing=Key(id=current.id, key=_base64(_public(current)), created_at=current.created_at),
             fingerprint=_base64(self.fingerprint),
             written_at=written_at,
         )
+
+
+def _public(key: Key) -> bytes:
+    return X25519PrivateKey.from_private_bytes(key.key).public_key().public_bytes_raw()
 
 
 def _new_sealing_key(key_id: str, now: datetime) -> Key:

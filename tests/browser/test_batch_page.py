@@ -8,6 +8,7 @@ from starlette.responses import HTMLResponse
 
 from connections.contract import BatchStatus
 from tests.browser.chromium import Page
+from tests.browser.contrast import faint_texts
 from tests.browser.scripted import BATCH_ID, KEY, ScriptedApi, a_batch, a_failure, waiting_for_the_limit
 from tests.servers import wait_until
 
@@ -395,29 +396,8 @@ def test_texts_can_be_read_against_their_ground(page: Page, api: ScriptedApi, wi
     page.click("#csv")
     page.wait_for("status 503", within="#action")
 
-    assert page.evaluate(_FAINT) == []
+    assert faint_texts(page, "main *") == []
     page.click("#cancel")
     page.wait("document.querySelector('dialog').open")
-    assert page.evaluate(_FAINT) == []
+    assert faint_texts(page, "main *") == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-_FAINT = """(() => {
-    const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
-    const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-        .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-    const ground = (it) => {
-        for (; it; it = it.parentElement) {
-            const colour = parts(getComputedStyle(it).backgroundColor);
-            if (colour.length === 3 || colour[3] === 1) return colour;
-        }
-        return [255, 255, 255];
-    };
-    return [...document.querySelectorAll("main *")].filter((it) => it.checkVisibility() &&
-        [...it.childNodes].some((node) => node.nodeType === 3 && node.data.trim())
-    ).filter((it) => {
-        const [a, b] = [light(parts(getComputedStyle(it).color)), light(ground(it))].sort((x, y) => y - x);
-        return (a + 0.05) / (b + 0.05) < 4.5;
-    }).map((it) => it.outerHTML);
-})()"""

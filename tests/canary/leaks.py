@@ -16,6 +16,7 @@ import structlog
 
 import worker.bootstrap
 from cli.main import app
+from connections import tracing
 from connections.errors import CredentialsRejected
 from connections.settings import Settings
 from connections.verified import Credentials, VerifiedAccount
@@ -71,9 +72,14 @@ def writes(credentials: Credentials, verified: VerifiedAccount) -> VerifiedAccou
     return verified
 
 
+def traces(credentials: Credentials, verified: VerifiedAccount) -> VerifiedAccount:
+    tracing.current().note({"connector.note": credentials.password})
+    return verified
+
+
 LEAKS: dict[str, Leak] = {
     leak.__name__.replace("_", "-"): leak
-    for leak in (logs, raises, prints, encodes, stores_in_redis, publishes, tells, stores, writes)
+    for leak in (logs, raises, prints, encodes, stores_in_redis, publishes, tells, stores, writes, traces)
 }
 
 

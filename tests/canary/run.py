@@ -1,6 +1,7 @@
 """One run of the service through everything, and all it leaves behind."""
 
 import contextlib
+import itertools
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ ANSWERS = "HTTP answers"
 PROCESSES = "command lines and environments"
 INSPECTED = "Celery's view of its tasks"
 FILES = "files"
+TRACES = "traces"
 TERMINAL = "terminal"
 
 WRONG_KEYS = "opened with wrong keys"
@@ -81,21 +83,22 @@ class Run:
         self.finds: set[tuple[str, str]] = set()
         self.sealed_while_queued = 0
         self._make_password = app_shaped if shaped else canary
-        self._people = 0
+        self.people: list[Person] = []
+        self._numbers = itertools.count(1)
 
     def person(self, name: str, handle: str = "") -> Person:
         """An account and a workspace that nobody else has; all their secrets are looked for from now on."""
-        self._people += 1
         password = self._make_password(self.stack.entry, name)
         main_password = f'Kanärie"n\\ {canary(self.stack.entry, name, "main")}'
-        handle = handle or f"person{self._people}-{self.stack.entry.rpartition('.')[2]}.test"
+        handle = handle or f"person{next(self._numbers)}-{self.stack.entry.rpartition('.')[2]}.test"
         account = self.control.create_account(handle, app_password=password, password=main_password)
         tenant = self.stack.tenant()
         for spelling in (password, password.replace("-", "")):
             self.needles.add(name, spelling)
         self.needles.add(name, main_password)
         self.needles.add(f"the key of: {name}", tenant.key.removeprefix(tenant.key_prefix))  # its beginning is public
-        return Person(account, self.stack.client(tenant.key), tenant.key, tenant.workspace_id)
+        self.people.append(Person(account, self.stack.client(tenant.key), tenant.key, tenant.workspace_id))
+        return self.people[-1]
 
     def perform(self, *, database_away: Interruption | None = None, visit: Visit | None = None) -> None:
         """Takes the service up, through everything, and down; then searches. `visit` is paid while all is well."""
@@ -132,6 +135,7 @@ class Run:
         self._look_at_stores()
         self.evidence.add(OUTPUT, self.stack.log.read_bytes())
         self.evidence.add(ANSWERS, *self.stack.answers)
+        self.evidence.add(TRACES, *self.stack.collector.bodies)
         self.evidence.add(FILES, *files_under(self.stack.directory))
         for token in self.control.tokens_issued():
             # What precedes its signature are names and times.

@@ -15,6 +15,7 @@ from tests.canary.evidence import answer_of, keys_in
 from tests.factories import Tenant, make_tenant
 from tests.processes import running
 from tests.servers import Valkey, free_port, wait_until
+from tests.spans import Collector
 
 Process = subprocess.Popen[bytes]
 
@@ -29,6 +30,7 @@ class Stack:
     bluesky: SandboxProcess
     entry: str = "cli"
     answers: list[bytes] = field(default_factory=list)
+    collector: Collector = field(default_factory=Collector)
 
     def __post_init__(self) -> None:
         self.port = free_port()
@@ -47,6 +49,7 @@ class Stack:
             "CONNECTOR_BLUESKY_URL": self.bluesky.pds_url,
             "CONNECTOR_LOG_LEVEL": "DEBUG",
             "CONNECTOR_ATTEMPT_SECONDS": "3",
+            **self.collector.environment,
             # A crash prints where every thread was.
             "PYTHONFAULTHANDLER": "1",
         }
@@ -97,4 +100,5 @@ class Stack:
     def close(self) -> None:
         for client in self._clients:
             client.close()
+        self.collector.close()
         self.database.close()

@@ -11,7 +11,7 @@ from sandbox.process import SandboxProcess
 from tests.canary.conftest import secret_valkey
 from tests.canary.evidence import monitored
 from tests.canary.leaks import LEAKS
-from tests.canary.run import ANSWERS, DATABASE, FILES, OUTPUT, REDIS, TOKEN, Run
+from tests.canary.run import ANSWERS, DATABASE, FILES, OUTPUT, REDIS, TOKEN, TRACES, Run
 from tests.canary.stack import Stack
 
 # One run is the set-up of many tests, and slow where others work beside it.
@@ -26,6 +26,7 @@ LEAKED = {
     "publishes": {REDIS},
     "tells": {DATABASE, ANSWERS, FILES},
     "writes": {FILES},
+    "traces": {TRACES},
 }
 
 

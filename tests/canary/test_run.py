@@ -53,6 +53,14 @@ def test_no_password_is_found_after_an_outage(postgres_run: Run, name: str) -> N
     assert channels_of(postgres_run, name) == set()
 
 
+def test_traces_name_nobody(run: Run) -> None:
+    """No more than metrics do: an account is found by its task, in the table."""
+    traced = run.evidence.of(channels.TRACES)
+
+    assert run.people
+    assert [name for person in run.people for name in (person.handle, person.did) if name.encode() in traced] == []
+
+
 def channels_of(run: Run, name: str) -> set[str]:
     return {channel for secret, channel in run.finds if secret == name}
 
@@ -77,6 +85,11 @@ def test_no_token_and_no_key_is_found_anywhere(run: Run) -> None:
         (channels.PROCESSES, b"CONNECTOR_REDIS_URL"),
         (channels.INSPECTED, b"connector.connect_account"),
         (channels.FILES, b"worker_ready"),
+        (channels.TRACES, b"POST /v1/accounts/connect"),
+        (channels.TRACES, b"POST /v1/connect/batches"),
+        (channels.TRACES, b"/xrpc/com.atproto.server.createSession"),
+        (channels.TRACES, b"connect rows"),
+        (channels.TRACES, b"internal_error"),
     ],
 )
 def test_every_channel_was_listened_to(run: Run, channel: str, there: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +30,14 @@ class Service:
 
     url: str
     database: Database
-    pids: Mapping[str, int]
+    processes: Mapping[str, subprocess.Popen[bytes]]
     log: Path
+    environment: Mapping[str, str]
     clients: list[httpx.Client] = field(default_factory=list)
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        return {name: process.pid for name, process in self.processes.items()}
 
     def tenant(self, *, profiles: int = 1) -> Tenant:
         return make_tenant(self.database, profiles=profiles)
@@ -55,9 +61,14 @@ class Service:
 
 @contextlib.contextmanager
 def running_service(
-    directory: Path, database_url: str, valkey: Valkey, bluesky: Bluesky, **settings: str
+    directory: Path,
+    database_url: str,
+    valkey: Valkey,
+    bluesky: Bluesky,
+    variables: Mapping[str, str] | None = None,
+    **settings: str,
 ) -> Iterator[Service]:
-    """`settings` are further variables, without their prefix."""
+    """`variables` are further ones of the environment, `settings` those of ours, without their prefix."""
     environment = {
         "CONNECTOR_VAR_DIR": str(directory / "var"),
         "CONNECTOR_DATABASE_URL": database_url,
@@ -65,16 +76,17 @@ def running_service(
         "CONNECTOR_DEV_PDS_URL": bluesky.pds_url,
         "CONNECTOR_PLC_URL": bluesky.plc_url,
         **{f"CONNECTOR_{name.upper()}": value for name, value in settings.items()},
+        **(variables or {}),
     }
     log = directory / "service.log"
     port = free_port()
     with contextlib.ExitStack() as processes:
         commands = {"worker": worker_command(), "beat": beat_command(), "api": api_command(port)}
-        pids = {
-            name: processes.enter_context(running(command, environment=environment, log=log)).pid
+        started = {
+            name: processes.enter_context(running(command, environment=environment, log=log))
             for name, command in commands.items()
         }
-        service = Service(f"http://127.0.0.1:{port}", Database(database_url), pids, log)
+        service = Service(f"http://127.0.0.1:{port}", Database(database_url), started, log, environment)
         processes.callback(service.close)
         wait_until(lambda: valkey.has(WORKER_ALIVE_KEY), what="a worker")
         wait_until(lambda: is_ready(port), what="the API to be ready")

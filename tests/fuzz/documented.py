@@ -77,6 +77,20 @@ def intake_agrees(_ctx: CheckContext, response: Response, case: schemathesis.Cas
         assert issues or error["code"] == "IDEMPOTENCY_KEY_REUSED"
 
 
+# Told by HTTP itself.
+_OF_THE_BODY = {"content-type", "content-length"}
+
+
+@schemathesis.check
+def told_of(_ctx: CheckContext, response: Response, case: schemathesis.Case[Any]) -> None:
+    """The document names the code of every error, and every header, for this operation and status."""
+    told = case.operation.definition.raw["responses"][str(response.status_code)]
+    assert {*response.headers} - _OF_THE_BODY <= {name.lower() for name in told["headers"]}
+    if response.status_code >= 400 and response.request.method != "HEAD":
+        examples = told["content"]["application/json"]["examples"].values()
+        assert response.json()["error"]["code"] in {example["value"]["error"]["code"] for example in examples}
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--times", type=int, default=1, help="so many times as many cases")

@@ -176,3 +176,23 @@ BEFORE_0003 = [
         for task, status, sealed in (("ct_1", "queued", ":sealed"), ("ct_2", "failed", "NULL"))
     ),
 ]
+
+
+def test_where_tables_stand(new_database: NewDatabase) -> None:
+    url = new_database()
+    database = Database(url)
+    nowhere = migrate.standing(database)
+    migrate.upgrade(url)
+    latest = migrate.standing(database)
+    told = []
+    for revision in ("0002", "9999"):
+        with database.write() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+        told.append(migrate.standing(database))
+    database.close()
+
+    assert latest.pending == ()
+    assert nowhere.found is None
+    assert nowhere.pending is not None
+    assert (nowhere.pending[0], nowhere.pending[-1]) == ("0001", latest.found)
+    assert told == [migrate.Standing("0002", nowhere.pending[2:]), migrate.Standing("9999", None)]

@@ -12,6 +12,7 @@ import httpx
 import orjson
 
 from connections.settings import Settings
+from worker import spans
 from worker.egress.errors import BadAnswer, DeadlineExceeded, UrlRefused
 from worker.egress.exchange import Response
 from worker.egress.policy import Destinations, Policy
@@ -64,13 +65,14 @@ class Egress:
         policy: Policy = STRANGERS_HOST,
         login_of: str | None = None,
         least: float = 0.0,
+        template: str | None = None,
     ) -> Response:
         """Sends one request and reads the whole answer by `deadline`, a `time.monotonic()` instant. With fewer than
         `least` seconds left, once its turn has come, it is not begun.
 
-        `login_of` is the account that it logs in to, if it does. Any status is an answer, redirects that `policy` does
-        not follow among them. Raises `EgressError`, and `OutOfBudget` when the host has had as many requests as it
-        allows, or the account as many logins.
+        `login_of` is the account that it logs in to, if it does. `template` is what traces call the URL. Any status is
+        an answer, redirects that `policy` does not follow among them. Raises `EgressError`, and `OutOfBudget` when the
+        host has had as many requests as it allows, or the account as many logins.
         """
         if policy.redirects and (method != "GET" or json is not None or headers):
             raise ValueError("only a bare GET may follow redirects")
@@ -84,10 +86,11 @@ class Egress:
             with self._pace.request(host, method, deadline=deadline, login_of=login_of) as answered:
                 if deadline - time.monotonic() < least:
                     raise DeadlineExceeded("too little time is left to begin")
-                with self._transport() as transport:
+                with spans.call(method, target, template) as span, self._transport() as transport:
                     response = transport.send(
                         method, target, {"host": host, **lines}, body, deadline=deadline, policy=policy
                     )
+                    span.note({"http.response.status_code": response.status})
                 answered(response.status, response.headers)
             if not policy.redirects or response.status not in REDIRECTS or "location" not in response.headers:
                 return response
@@ -96,7 +99,8 @@ class Egress:
 
     def texts(self, name: str, *, deadline: float) -> tuple[bytes, ...]:
         """The TXT records of `name`, none if it does not exist. Raises `NameUnavailable` or `DeadlineExceeded`."""
-        return self._resolver.texts(name, deadline=deadline)
+        with spans.dns_question("TXT"):
+            return self._resolver.texts(name, deadline=deadline)
 
     def close(self) -> None:
         """Closes all connections that are not in use."""

@@ -58,6 +58,9 @@ class Server:
             "CONNECTOR_REDIS_URL": self.settings.redis_url,
             "CONNECTOR_SYNC_WAIT_SECONDS": str(self.settings.sync_wait_seconds),
             "CONNECTOR_GRACE_SECONDS": "5",
+            "CONNECTOR_DRAIN_SECONDS": str(self.settings.drain_seconds),
+            # Messages lie here for as long as a test likes.
+            "CONNECTOR_QUEUE_AGE_SECONDS": "60",
             "CONNECTOR_LOG_LEVEL": "DEBUG",
         }
         with self.log.open("wb") as log:
@@ -122,6 +125,7 @@ def running(
     *,
     sync_wait_seconds: float = 25,
     patience_seconds: float = PATIENCE_SECONDS,
+    drain_seconds: float = 0,
 ) -> Iterator[Server]:
     (directory / "connector.db").write_bytes(database)
     settings = Settings(
@@ -129,6 +133,7 @@ def running(
         database_url=f"sqlite:///{directory / 'connector.db'}",
         redis_url=valkey.url,
         sync_wait_seconds=sync_wait_seconds,
+        drain_seconds=drain_seconds,
     )
     server = Server(settings, valkey, directory / "api.log", patience_seconds)
     try:

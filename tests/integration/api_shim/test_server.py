@@ -91,6 +91,24 @@ def test_who_waits_too_long_at_a_shutdown_is_told_that_the_task_goes_on(own_serv
     assert b"Traceback" not in own_server.log.read_bytes()
 
 
+def test_a_load_balancer_is_told_to_look_elsewhere_before_connections_are_refused(
+    valkey: Valkey, tmp_path: Path, migrated_sqlite: bytes
+) -> None:
+    with running(valkey, tmp_path, migrated_sqlite, drain_seconds=300) as server:
+        server.process.send_signal(signal.SIGTERM)
+
+        def answer() -> dict[str, Any]:
+            told: dict[str, Any] = server.client.get("/readyz").json()["error"]["details"]
+            return told
+
+        wait_until(lambda: answer() == {"process": "draining"}, what="the API to say that it will end")
+        asked = server.client.post(CONNECT, json=body(), headers={"Prefer": "respond-async"})
+        assert asked.status_code == 202
+
+        server.process.send_signal(signal.SIGINT)  # somebody does not want to wait
+        assert server.process.wait(20) is not None
+
+
 def test_a_long_body_is_refused_and_the_connection_goes_on(server: Server) -> None:
     long = b"x" * 1024 * 1024
     connection = HTTPConnection("127.0.0.1", server.port, timeout=30)

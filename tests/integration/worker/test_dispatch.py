@@ -82,7 +82,7 @@ class Rooms:
     def __init__(self) -> None:
         self.given: dict[str, Room] = {}
 
-    def rooms(self, hosts: Collection[str], *, within: float) -> Mapping[str, Room]:
+    def rooms_everywhere(self, hosts: Collection[str], *, within: float) -> Mapping[str, Room]:
         return {host: self.given.get(host, room()) for host in hosts}
 
 
@@ -116,7 +116,7 @@ class Bench:
             uniform=lambda _low, high: high,
             batch_retry_seconds=900.0,
         )
-        Heartbeat(client, threads=THREADS).beat(renew=True)
+        Heartbeat(client, threads=THREADS, address="here").beat(renew=True)
 
     def _send(self, messages: Sequence[Sequence[str]]) -> None:
         if self.is_down:
@@ -267,8 +267,8 @@ def test_one_dispatcher_at_a_time(bench: Bench) -> None:
 
 
 def test_the_threads_of_all_workers_count(bench: Bench) -> None:
-    Heartbeat(bench.redis, threads=3).beat(renew=True)
-    Heartbeat(bench.redis, threads=5).beat(renew=False)
+    Heartbeat(bench.redis, threads=3, address="here").beat(renew=True)
+    Heartbeat(bench.redis, threads=5, address="here").beat(renew=False)
     assert sorted(live_threads(bench.redis)) == [3, THREADS]
 
 

@@ -15,6 +15,7 @@ from sandbox.limits import Limit
 from tests.integration.worker.paced import BUDGET, HOST, NOON, Fleet, Timeline, Upstream, keep_to_timeline
 from tests.servers import Valkey, free_port
 from worker.bulkhead import Bulkhead
+from worker.heartbeat import Heartbeat
 from worker.pace import bulk, is_bulk, promptly
 from worker.pacing import LOGIN_LIMITS, LONGEST_SLEEP_SECONDS, Pacer, Room
 from worker.redis_client import redis_client
@@ -327,6 +328,31 @@ def test_rooms_of_hosts_that_nobody_asked_are_whole(fleet: Fleet) -> None:
     assert room.rate == pytest.approx(9.8, rel=0.001)
     assert (room.wait, room.seconds) == (0, None)
     assert fleet.pacers[0].rooms([], within=10) == {}
+
+
+def test_rooms_everywhere_are_those_of_the_addresses_of_living_workers(clients: list[redis.Redis]) -> None:
+    here, there = (
+        Pacer(clients[0], budget=BUDGET, interactive_share=0.2, egress_address=address, sleep=lambda _: None)
+        for address in ("here", "there")
+    )
+    alone = here.rooms([HOST], within=10)[HOST]
+    assert here.rooms_everywhere([HOST], within=10) == {HOST: alone}  # nobody has shown a sign of life yet
+
+    for address in ("here", "there", "there"):
+        Heartbeat(clients[0], threads=1, address=address).beat(renew=True)
+    there.learn(HOST, "POST", 429, {"retry-after": "60"}, 0.2)
+
+    room = here.rooms_everywhere([HOST], within=10)[HOST]
+    assert room.requests == pytest.approx(alone.requests)  # none at the address that was told to stop
+    assert alone.rate < room.rate < 2 * alone.rate  # it goes on more slowly there
+    assert room.wait == 0
+    assert room.seconds == pytest.approx(0.2)
+    assert here.rooms_everywhere([], within=10) == {}
+
+
+def test_rooms_everywhere_without_redis_are_those_of_one_address(timeline: Timeline) -> None:
+    nowhere = real_pacer(redis_client("redis://127.0.0.1:1/0"))
+    assert nowhere.rooms_everywhere([HOST], within=10)[HOST].requests == pytest.approx(98, rel=0.001)
 
 
 @pytest.mark.parametrize("budget", [BUDGET, Rate(1, 100)], ids=str)

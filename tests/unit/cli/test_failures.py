@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from typer.testing import CliRunner
@@ -24,6 +25,8 @@ COMMANDS = [
     ("key", "list", "--workspace", "Acme"),
     ("key", "revoke", "up_live_12345678"),
     ("keys", "generate"),
+    ("status",),
+    ("task", "show", "ct_1"),
 ]
 
 
@@ -63,4 +66,5 @@ print(*{"pydantic", "sqlalchemy", "celery", "fastapi", "httpx", "atproto"} & set
 
 def test_the_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
-    assert (result.exit_code, result.stdout) == (0, "connector 0.1.0\n")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert (result.exit_code, result.stdout) == (0, f"connector {version}\n")

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from connections import tracing
 from connections.logs import ProcessName, configure_logging, wants_colours
 from connections.settings import Environment, Settings
+from tests.spans import recorded
 
 PASSWORD = "abcd-efgh-2345-wxyz"
 
@@ -40,6 +42,19 @@ def configured(settings: Settings, process: ProcessName = "worker") -> structlog
 def fail_with_a_local_secret() -> None:
     variable = "only in memory".replace(" ", "-")  # its line is in the traceback, its value must not be
     raise ValueError(f"the server said {PASSWORD}", len(variable))
+
+
+def test_a_line_has_the_number_of_the_trace_it_is_written_in(capsys: pytest.CaptureFixture[str]) -> None:
+    log = configured(PRODUCTION.model_copy(update={"traces": True}))
+    with recorded() as memory:
+        log.info("outside")
+        with tracing.span("attempt"):
+            log.info("inside")
+            logging.getLogger("celery").warning("inside, too")
+
+    outside, ours, theirs = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "trace_id" not in outside
+    assert ours["trace_id"] == theirs["trace_id"] == memory.spans.only("attempt").trace
 
 
 def test_production_writes_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:

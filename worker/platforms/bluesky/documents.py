@@ -22,6 +22,10 @@ CACHED_DOCUMENTS = 2_000
 
 DID_WEB = Policy(redirects=2, max_body=64 * 1024)
 
+# What traces call these requests: a DID is in none of them.
+_AT_ITS_HOST = "{did}/.well-known/did.json"
+_IN_A_DIRECTORY = "/{did}"
+
 # Scheme, host and optional port, nothing more; the slash that URL printers add means the same.
 _ENDPOINT = re.compile(r"(?P<origin>https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)/?", re.ASCII | re.IGNORECASE)
 
@@ -63,7 +67,7 @@ class Documents:
         host = web_host(did)
         if host:
             try:
-                return self._ask(f"https://{host}/.well-known/did.json", DID_WEB, deadline)
+                return self._ask(f"https://{host}/.well-known/did.json", DID_WEB, deadline, _AT_ITS_HOST)
             except Malformed as exc:
                 raise IdentityUnusable("The account's identity document cannot be read.") from exc
         return self._ask_directories(did, deadline)
@@ -72,15 +76,15 @@ class Documents:
         for directory in self._directories:
             with self._circuits.watch(directory, did, deadline=deadline):
                 try:
-                    document = self._ask(f"{directory}/{did}", xrpc.OPERATORS, deadline)
+                    document = self._ask(f"{directory}/{did}", xrpc.OPERATORS, deadline, _IN_A_DIRECTORY)
                 except Malformed as exc:
                     raise unreachable() from exc
             if document is not None:
                 return document
         return None
 
-    def _ask(self, url: str, policy: Policy, deadline: float) -> Document | None:
-        answer = xrpc.fetch(self._egress, url, policy, deadline=deadline)
+    def _ask(self, url: str, policy: Policy, deadline: float, template: str) -> Document | None:
+        answer = xrpc.fetch(self._egress, url, policy, deadline=deadline, template=template)
         if answer.status == 200:
             return _essence(read_document(answer.body))
         error = from_answer(DID_DOCUMENT, answer)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
+from contextvars import copy_context
 
 from connections.bluesky.hosted import HostedService
 from connections.bluesky.identifier import TEST_DOMAIN, Did, Handle, parse_did
@@ -41,6 +42,9 @@ CACHED_HANDLES = 2_000
 
 WELL_KNOWN = Policy(redirects=2, max_body=16 * 1024)
 WELL_KNOWN_SECONDS = 5.0
+
+# What traces call a request there.
+_SITE = "{handle}/.well-known/atproto-did"
 
 # Most handles have a DNS record, and most nameservers answer sooner than a site takes to shake hands: so long, in
 # seconds, the site is spared the visit.
@@ -130,7 +134,7 @@ class Handles:
     def _ask_domain(self, handle: Handle, deadline: float) -> Did | None:
         """The DNS wins a conflict, so its answer is waited for even when the site was faster. Trouble at either counts
         only when the other has no DID."""
-        record = self._executor.submit(self._ask_dns, handle, deadline)
+        record = self._executor.submit(copy_context().run, self._ask_dns, handle, deadline)
         with suppress(TimeoutError, EgressError):
             did = record.result(min(HEAD_START_SECONDS, _seconds_until(deadline)))
             if did is not None:
@@ -161,7 +165,7 @@ class Handles:
         deadline = min(deadline, time.monotonic() + WELL_KNOWN_SECONDS)
         url = f"https://{handle}/.well-known/atproto-did"
         try:
-            answer = self._egress.request("GET", url, deadline=deadline, policy=WELL_KNOWN)
+            answer = self._egress.request("GET", url, deadline=deadline, policy=WELL_KNOWN, template=_SITE)
         except NOT_A_HANDLES_SITE:
             return None
         except AddressRefused as exc:

@@ -31,7 +31,8 @@ class Server(NamedTuple):
 
 def query(egress: Egress, server: Server, method: str, params: Mapping[str, str], *, deadline: float) -> Response:
     """`GET /xrpc/<method>`."""
-    return fetch(egress, f"{server.origin}/xrpc/{method}?{urlencode(params)}", server.policy, deadline=deadline)
+    url = f"{server.origin}/xrpc/{method}?{urlencode(params)}"
+    return fetch(egress, url, server.policy, deadline=deadline, template=f"/xrpc/{method}")
 
 
 def procedure(
@@ -59,14 +60,15 @@ def procedure(
             policy=server.policy,
             login_of=login_of,
             least=least,
+            template=f"/xrpc/{method}",
         )
     except EgressError as exc:
         raise from_egress(exc, is_strangers_host=not server.policy.is_operators) from exc
 
 
-def fetch(egress: Egress, url: str, policy: Policy, *, deadline: float) -> Response:
-    """`GET url`."""
+def fetch(egress: Egress, url: str, policy: Policy, *, deadline: float, template: str) -> Response:
+    """`GET url`, which traces call by its `template`."""
     try:
-        return egress.request("GET", url, deadline=deadline, policy=policy)
+        return egress.request("GET", url, deadline=deadline, policy=policy, template=template)
     except EgressError as exc:
         raise from_egress(exc, is_strangers_host=not policy.is_operators) from exc

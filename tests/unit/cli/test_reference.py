@@ -1,18 +1,17 @@
-"""The README tells of every setting and every error."""
+"""The reference tells of every setting and every error."""
 
 import re
-from pathlib import Path
 
 from api_shim.errors import STATUS
 from connections.settings import Settings
 from tests.processes import ROOT
 
-README = Path(ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 
 
 def rows(heading: str) -> list[str]:
     """The first table under a heading."""
-    below = README.split(heading, 1)[1]
+    below = REFERENCE.split(heading, 1)[1]
     table = re.search(r"(?:^\|.*\n)+", below, re.MULTILINE)
     assert table is not None
     return table[0].splitlines()[2:]
@@ -23,7 +22,7 @@ def cells(row: str) -> list[str]:
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
-    documented = {name.strip("`").lower(): default for name, default, *_ in map(cells, rows("## Run it for real"))}
+    documented = {name.strip("`").lower(): default for name, default, *_ in map(cells, rows("## Settings"))}
     assert documented.keys() == Settings.model_fields.keys()
 
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
@@ -33,13 +32,15 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 
 
 def shown(default: object) -> str:
+    if isinstance(default, bool):
+        return f"`{default}`".lower()
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 
 def test_every_error_is_in_the_table() -> None:
     """A row has one status for all its codes, or one for each, in their order."""
     documented: list[tuple[str, int]] = []
-    for statuses, codes, *_ in map(cells, rows("### Errors")):
+    for statuses, codes, *_ in map(cells, rows("## Errors")):
         numbers = [int(status) for status in statuses.split(",")]
         names = [code.strip(" `") for code in codes.split(",")]
         documented += zip(names, numbers * len(names) if len(numbers) == 1 else numbers, strict=True)
