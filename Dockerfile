@@ -13,6 +13,7 @@ RUN pip wheel --require-hashes --no-deps --only-binary :all: --requirement "requ
     --wheel-dir /wheels
 COPY pyproject.toml README.md ./
 COPY connections connections
+COPY messaging messaging
 COPY api_shim api_shim
 COPY worker worker
 COPY cli cli

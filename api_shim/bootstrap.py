@@ -11,9 +11,10 @@ from api_shim.batch_events import BatchEvents
 from api_shim.broker import Broker, RedisBroker
 from api_shim.key_limit import KeyLimit
 from api_shim.metrics import Metrics
-from api_shim.overload import QueueAge
+from api_shim.overload import AgeOfOldest, QueueAge
 from api_shim.queue import CeleryQueue, TaskQueue
 from api_shim.threads import Threads
+from api_shim.unseen_age import UnseenAge
 from api_shim.waiting import Waiting
 from connections import tracing
 from connections.bulk.intake import BatchIntake
@@ -103,8 +104,8 @@ def build_shim(
     accepting = Threads("accepting", size=_ACCEPTING_THREADS)
     importing = Threads("importing", size=_IMPORTING_THREADS, backlog=8)
     waiting = Waiting(lambda task_ids: reading.run(service.finished, task_ids), capacity=settings.max_waiting_callers)
-    broker = broker or RedisBroker(settings.redis)
-    queue_age = QueueAge(broker.oldest_message_age, limit=settings.queue_age_seconds)
+    queue, broker = queue or CeleryQueue(settings), broker or RedisBroker(settings.redis)
+    queue_age = QueueAge(_age_of_oldest(settings, queue, broker), limit=settings.queue_age_seconds)
     key_limit = KeyLimit(settings.key_requests)
     batches = Batches(database)
     batch_events = BatchEvents(lambda caller, batch_id: reading.run(batches.get, caller, batch_id))
@@ -113,7 +114,7 @@ def build_shim(
         settings=settings,
         database=database,
         service=service,
-        queue=queue or CeleryQueue(settings),
+        queue=queue,
         broker=broker,
         waiting=waiting,
         key_limit=key_limit,
@@ -137,6 +138,10 @@ def build_shim(
         intake=BatchIntake(database, sealer, settings),
         importing=importing,
     )
+
+
+def _age_of_oldest(settings: Settings, queue: TaskQueue, broker: Broker) -> AgeOfOldest:
+    return UnseenAge(queue.unread, broker.last_begun) if settings.broker_url else broker.oldest_message_age
 
 
 def _sealer(settings: Settings) -> Sealer:

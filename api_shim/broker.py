@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from connections.errors import QueueUnavailable
-from connections.messages import SENT_AT, WORKER_ALIVE_KEY, Queue
+from connections.messages import LAST_BEGUN_KEY, SENT_AT, WORKER_ALIVE_KEY, Queue
 
 log = structlog.get_logger()
 
@@ -40,6 +40,10 @@ class Broker(Protocol):
     async def oldest_message_age(self) -> float:
         """For how many seconds the oldest message of somebody who waits has been in the queue, 0 when it is empty.
         Raises `QueueUnavailable`."""
+
+    async def last_begun(self) -> float:
+        """When the message was sent that a worker has begun last, as a Unix time; 0 when nobody says. Workers say so
+        where the age cannot be asked for. Raises `QueueUnavailable`."""
 
     async def close(self) -> None: ...
 
@@ -88,6 +92,12 @@ class RedisBroker:
             raise QueueUnavailable from error
         return 0.0 if message is None else max(0.0, time.time() - _sent_at(message))
 
+    async def last_begun(self) -> float:
+        try:
+            return float(await self._redis.get(LAST_BEGUN_KEY) or 0)
+        except (RedisError, OSError) as error:
+            raise QueueUnavailable from error
+
     async def close(self) -> None:
         await self._redis.aclose()
 
@@ -105,6 +115,9 @@ async def _messages(subscription: PubSub) -> AsyncIterator[tuple[str, str]]:
     is_asked = False
     while True:
         message = await subscription.get_message(timeout=_SILENCE_SECONDS)
+        # redis-py swallows now and then a cancellation that meets it while it connects.
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError
         if message is not None:
             is_asked = False
             data = message["data"]

@@ -31,6 +31,8 @@ class QueueAge:
         self._limit = limit
         self.seconds = 0.0
         """As it was half a second ago at most."""
+        self.is_unknown = False
+        """Whether the queue gave no answer then."""
         self.refused = 0
         """How many were turned away."""
 
@@ -49,7 +51,9 @@ class QueueAge:
         while True:
             try:
                 self._note(await self._age_of_oldest())
+                self.is_unknown = False
             except QueueUnavailable:
+                self.is_unknown = True
                 self.seconds = 0.0  # nothing can be sent either, which callers are told in other words
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
 

@@ -1,35 +1,59 @@
 """Sends tasks to the workers: the producing half of Celery, with nothing of the worker in it.
 
-Blocking, 0.5 to 0.8 ms when all is well; call it from a thread. Fails within about two seconds: the task is stored
-before, and the sweep sends what could not be sent.
+Blocking, 0.5 to 0.8 ms on Redis when all is well; call it from a thread. Fails within about two seconds: the task is
+stored before, and the sweep sends what could not be sent.
 """
 
-import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
-from kombu.exceptions import KombuError
 from kombu.pools import ProducerPool
-from redis.exceptions import RedisError
 
 from connections.errors import QueueUnavailable
 from connections.grouped import Grouped
 from connections.messages import CONNECT_ACCOUNT, DISPATCH, SENT_AT, Queue
 from connections.service import FIRST_SWEEP_SECONDS
 from connections.settings import Settings
+from messaging.broker import broker_settings
+from messaging.depth import declared
+from messaging.producing import producing
 
-# While Redis hangs, every try costs a thread two seconds. After a failure nobody tries for this long, so that callers
-# in the hundreds learn of it together instead of one threadful after the other.
+# While the broker hangs, every try costs a thread two seconds. After a failure nobody tries for this long, so that
+# callers in the hundreds learn of it together instead of one threadful after the other.
 _COOL_DOWN_SECONDS = 1.0
-
 
 # More than there are threads, so that none waits for another's.
 _CONNECTIONS = 32
 _ACQUIRE_SECONDS = 1.0
+
+# --- fail fast. kombu connects on its own account, and by default again and again.
+_CONNECT: Mapping[str, Any] = {"max_retries": 0, "connect_retries_timeout": 2}
+# Without time-outs a frozen broker would hold the thread until it thaws.
+_ON_REDIS: Mapping[str, Any] = {
+    "broker_transport_options": {
+        **_CONNECT,
+        "socket_timeout": 2,
+        "socket_connect_timeout": 1,
+        "socket_keepalive": True,
+    }
+}
+_ON_RABBITMQ: Mapping[str, Any] = {
+    # With TLS it is that of every answer.
+    "broker_connection_timeout": 1,
+    "broker_transport_options": {
+        **_CONNECT,
+        "read_timeout": 2,
+        "write_timeout": 2,
+        # Sent is what RabbitMQ says it has taken.
+        "confirm_publish": True,
+        "client_properties": {"connection_name": "connector-api"},
+    },
+}
 
 
 class TaskQueue(Protocol):
@@ -40,6 +64,10 @@ class TaskQueue(Protocol):
 
     def ask_for_dispatch(self) -> None:
         """Wants rows of batches to be sent now rather than within a second. Raises `QueueUnavailable`."""
+
+    def unread(self) -> int:
+        """How many messages of connects no worker has taken. Raises `QueueUnavailable`."""
+        ...
 
     def close(self) -> None: ...
 
@@ -59,7 +87,7 @@ class CeleryQueue:
         self._send_grouped = Grouped(self._send_all)
 
     def send(self, task_id: str) -> None:
-        """Raises `QueueUnavailable` when Redis does not take the message: then the sweep will send it."""
+        """Raises `QueueUnavailable` when the broker does not take the message: then the sweep will send it."""
         try:
             self._send_grouped(task_id)
         except QueueUnavailable as error:
@@ -74,17 +102,30 @@ class CeleryQueue:
         return [None] * len(task_ids)
 
     def _put(self, task: str, queue: Queue, *messages: Mapping[str, Any]) -> None:
-        """All of them in one round trip. When it fails some may have been taken; those come twice, which is no harm."""
+        """All of them in one round trip of Redis. When it fails some may have been taken; those come twice, which is
+        no harm.
+        """
+        # Mandatory, or RabbitMQ would confirm what it drops because somebody has deleted the queue.
+        options = {"headers": {SENT_AT: time.time()}, "mandatory": True}
+        with self._producing() as producer, producer.batch():
+            for message in messages:
+                self._app.send_task(task, queue=queue.value, producer=producer, **options, **message)
+
+    def unread(self) -> int:
+        """See `TaskQueue`."""
+        with self._producing() as producer:
+            return declared(self._app, producer, Queue.CONNECT)[0]
+
+    @contextmanager
+    def _producing(self) -> Iterator[Any]:
         if time.monotonic() < self._silent_until:
             raise QueueUnavailable
-        headers = {SENT_AT: time.time()}
         try:
-            with self._producers.acquire(block=True, timeout=_ACQUIRE_SECONDS) as producer, producer.batch():
-                for message in messages:
-                    self._app.send_task(task, queue=queue.value, producer=producer, headers=headers, **message)
-        except (KombuError, RedisError, OSError) as error:
+            with producing(self._producers, timeout=_ACQUIRE_SECONDS) as producer:
+                yield producer
+        except QueueUnavailable:
             self._silent_until = time.monotonic() + _COOL_DOWN_SECONDS
-            raise QueueUnavailable from error
+            raise
 
     def close(self) -> None:
         self._producers.force_close_all()
@@ -93,36 +134,26 @@ class CeleryQueue:
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    tls = {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}} if settings.redis.startswith("rediss://") else {}
     return {
-        "broker_url": settings.redis,
-        # Celery leaves the certificate of a rediss:// broker unchecked unless told otherwise.
-        **tls,
+        **broker_settings(settings),
+        **(_ON_RABBITMQ if settings.broker_url else _ON_REDIS),
         # The same exchange and key as the worker's: a binding of another name would be a second way into the queue.
         "task_queues": [
             KombuQueue(name, Exchange(name), routing_key=name) for name in (Queue.CONNECT.value, Queue.CONTROL.value)
         ],
         # A misspelt queue is a mistake to hear of now, not a queue that nobody reads.
         "task_create_missing_queues": False,
-        # JSON only, because pickle runs what it is sent.
+        # Not worth a disk: the row is. JSON only, because pickle runs what it is sent.
+        "task_default_delivery_mode": "transient",
         "task_serializer": "json",
         "accept_content": ["json"],
         # The outcome is in the table. A Redis result store would subscribe for each message, and turn 0.6 seconds
         # without Redis into 19.
         "result_backend": "disabled://",
         "task_ignore_result": True,
-        # --- fail fast: somebody waits, and the sweep repeats better than a caller's thread could.
+        # Fail fast: somebody waits, and the sweep repeats better than a caller's thread could.
         "task_publish_retry": False,
         "broker_connection_max_retries": 0,
-        "broker_transport_options": {
-            # Without it a frozen Redis would hold the thread until it thaws.
-            "socket_timeout": 2,
-            "socket_connect_timeout": 1,
-            "socket_keepalive": True,
-            # kombu connects on its own account, and by default again and again.
-            "max_retries": 0,
-            "connect_retries_timeout": 2,
-        },
         # Half a millisecond for an event that nobody reads.
         "task_send_sent_event": False,
     }

@@ -38,4 +38,4 @@ async def _queue_and_worker(shim: Shim) -> Report:
             has_worker = await shim.broker.has_worker()
     except (QueueUnavailable, TimeoutError):
         return {"queue": "unreachable", "worker": "unknown"}
-    return {"queue": "ok", "worker": "ok" if has_worker else "none"}
+    return {"queue": "unreachable" if shim.queue_age.is_unknown else "ok", "worker": "ok" if has_worker else "none"}

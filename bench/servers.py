@@ -164,6 +164,9 @@ class InstantQueue:
     def ask_for_dispatch(self) -> None:
         pass
 
+    def unread(self) -> int:
+        return 0
+
     def close(self) -> None:
         pass
 
@@ -176,6 +179,9 @@ class InstantBroker:
         return True
 
     async def oldest_message_age(self) -> float:
+        return 0.0
+
+    async def last_begun(self) -> float:
         return 0.0
 
     async def close(self) -> None:

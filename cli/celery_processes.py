@@ -43,6 +43,8 @@ def run_worker(threads: int | None, queues: str | None) -> None:
         # Workers know each other through the tables only; asking around costs a second at the start.
         without_gossip=True,
         without_mingle=True,
+        # Events that nobody reads; while RabbitMQ hangs, the main loop would hang with sending one.
+        without_heartbeat=bool(settings.broker_url),
     )
     process.start()
     raise SystemExit(process.exitcode)
@@ -55,11 +57,12 @@ def run_beat() -> None:
 
     configure_logging(settings, "beat")
     if settings.metrics_port:
+        from messaging.depth import queue_depth
         from worker.beat_metrics import beat_registry
         from worker.redis_client import redis_client
 
-        database = Database(settings.database, pool_size=1)
-        _serve_metrics(settings, beat_registry(database, redis_client(settings.redis)))
+        database, client = Database(settings.database, pool_size=1), redis_client(settings.redis)
+        _serve_metrics(settings, beat_registry(database, client, queue_depth(settings, app, client)))
     app.Beat(quiet=True).run()
 
 

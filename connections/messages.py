@@ -1,6 +1,6 @@
-"""What travels through Redis between API and workers: names and ids, never a payload and never a secret.
+"""What travels between API and workers by Redis or the broker: names and ids, never a payload and never a secret.
 
-Whoever can write to Redis can start a task; so a message only says which row to look at, and the row decides.
+Whoever can write there can start a task; so a message only says which row to look at, and the row decides.
 """
 
 from enum import StrEnum
@@ -24,6 +24,9 @@ PRUNE = "connector.prune"
 SENT_AT = "sent_at"
 
 WORKER_ALIVE_KEY = "connector:worker-alive"
+
+# When the message was sent that a worker has begun last, in the same figures. Kept on RabbitMQ only, see ADR 25.
+LAST_BEGUN_KEY = "connector:last-begun"
 
 
 def reply_channel(shim_id: str) -> str:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from connections.rate import Rate
-from connections.urls import is_address, is_origin, is_postgres_url, is_redis_url
+from connections.urls import is_address, is_amqp_url, is_origin, is_postgres_url, is_redis_url
 
 
 class Environment(StrEnum):
@@ -33,9 +33,10 @@ class Settings(BaseSettings):
 
     env: Environment = Environment.DEVELOPMENT
     var_dir: Path = Field(default=Path("var"), description="Where the embedded database and development keys live.")
-    # Both URLs can hold a password.
+    # These URLs can hold a password.
     database_url: str = Field(default="", repr=False, description="SQLAlchemy URL; SQLite under `var_dir` if empty.")
     redis_url: str = Field(default="", repr=False, description="Redis or Valkey; `connector up` starts one if empty.")
+    broker_url: str = Field(default="", repr=False, description="RabbitMQ; Redis carries the messages if empty.")
     keys_file: Path | None = Field(default=None, description="The workers' key ring; demanded in production.")
     shim_keys_file: Path | None = Field(
         default=None,
@@ -166,6 +167,15 @@ class Settings(BaseSettings):
             raise ValueError("must be a URL such as redis://user:password@host:6379/0")
         return value
 
+    @field_validator("broker_url")
+    @classmethod
+    def _check_broker(cls, value: str) -> str:
+        if value and not value.startswith(("amqp://", "amqps://")):
+            raise ValueError("must start with amqp:// or amqps://; unset, CONNECTOR_REDIS_URL is the broker")
+        if value and not is_amqp_url(value):
+            raise ValueError("must be a URL such as amqps://user:password@host:5671/vhost")
+        return value
+
     @field_validator("key_store")
     @classmethod
     def _check_key_store(cls, value: str) -> str:
@@ -222,6 +232,12 @@ class Settings(BaseSettings):
         if not self.redis_url:
             raise SettingsError("CONNECTOR_REDIS_URL is not set; `connector up` starts an embedded Valkey by itself")
         return self.redis_url
+
+    @property
+    def broker(self) -> str:
+        """The URL of what carries the messages. Raises `SettingsError` when there is no Redis, always needed too."""
+        redis = self.redis
+        return self.broker_url or redis
 
     @property
     def worker_keys_path(self) -> Path:

@@ -14,7 +14,10 @@ _ORIGIN = re.compile(rf"(?i:https?)://(?:{_NAME}|{_IPV6}){_PORT}/?", re.ASCII)
 # As SQLAlchemy reads it: a password may be written as it is, and the host may be an encoded path of a socket.
 _POSTGRES = re.compile(rf"[a-z+]+://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^]/?]+\]|[^]/:?[]+)?{_PORT}(?:[/?].*)?")
 # As redis-py and kombu read it: a password is percent-encoded, the path is the number of a database.
-_REDIS = re.compile(rf"[a-z]+://(?:[^/?#@]*@)?(?:{_NAME}|{_IPV6})?{_PORT}(?:/[0-9]{{0,5}})?(?:\?[^#\s]*)?", re.ASCII)
+_REDIS = re.compile(rf"[a-z]+://(?:[^][/?#@]*@)?(?:{_NAME}|{_IPV6})?{_PORT}(?:/[0-9]{{0,5}})?(?:\?[^#\s]*)?", re.ASCII)
+# As kombu reads it: user, password and virtual host are percent-encoded, a query could turn the checks of TLS off.
+_AMQP_TEXT = r"[A-Za-z0-9._~!$&'()*+,=:%-]*"
+_AMQP = re.compile(rf"amqps?://(?:{_AMQP_TEXT}@)?(?:{_NAME}|{_IPV6}){_PORT}(?:/(?:/|{_AMQP_TEXT}))?", re.ASCII)
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 _ADDRESS = re.compile(r"(?P<host>\[[^]]+\]|[^]:[]+):(?P<port>[0-9]{1,5})")
 
@@ -40,6 +43,11 @@ def is_postgres_url(text: str) -> bool:
 def is_redis_url(text: str) -> bool:
     """`redis://user:password@host:port/0`, with or without TLS."""
     return _has_port(_REDIS.fullmatch(text))
+
+
+def is_amqp_url(text: str) -> bool:
+    """`amqp://user:password@host:port/vhost`, with or without TLS."""
+    return _has_port(_AMQP.fullmatch(text))
 
 
 def is_address(text: str) -> bool:

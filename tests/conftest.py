@@ -14,6 +14,7 @@ from connections.db import Database
 from connections.migrate import upgrade
 from connections.settings import Environment, Settings
 from connections.vault import WorkerKeys
+from tests.rabbit import Rabbit, running_rabbit
 from tests.servers import Postgres, Valkey, running_postgres, running_valkey
 
 _numbers = itertools.count()
@@ -52,6 +53,21 @@ def _plain_environment() -> None:
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    with running_rabbit(tmp_path_factory.mktemp("rabbit")) as server:
+        yield server
+
+
+@pytest.fixture
+def rabbit(shared_rabbit: Rabbit) -> Rabbit:
+    """Running, with no queue of another test's."""
+    if not shared_rabbit.is_running:
+        shared_rabbit.start()
+    shared_rabbit.forget()
+    return shared_rabbit
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ class FakeQueue:
     def __init__(self) -> None:
         self.sent: list[str] = []
         self.asked = 0
+        self.lying = 0
         self.is_down = False
         self.on_send: Callable[[str], object] = lambda task_id: None
 
@@ -36,6 +37,11 @@ class FakeQueue:
             raise QueueUnavailable
         self.asked += 1
 
+    def unread(self) -> int:
+        if self.is_down:
+            raise QueueUnavailable
+        return self.lying
+
     def close(self) -> None:
         pass
 
@@ -46,6 +52,7 @@ class FakeBroker:
     def __init__(self) -> None:
         self.worker_lives = True
         self.queue_age = 0.0
+        self.begun = 0.0
         self.is_down = False
         self._listeners: dict[str, Callable[[str], object]] = {}
 
@@ -69,6 +76,11 @@ class FakeBroker:
         if self.is_down:
             raise QueueUnavailable
         return self.queue_age
+
+    async def last_begun(self) -> float:
+        if self.is_down:
+            raise QueueUnavailable
+        return self.begun
 
     async def close(self) -> None:
         pass

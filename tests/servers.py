@@ -53,6 +53,10 @@ class Valkey:
         return self._process.pid
 
     @property
+    def pids(self) -> list[int]:
+        return [self.pid]
+
+    @property
     def is_running(self) -> bool:
         return self._process is not None
 

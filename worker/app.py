@@ -3,7 +3,7 @@
 Celery carries ids and wakes threads; it keeps no truth. The rows do, and `sweep` brings back what Celery loses.
 """
 
-import ssl
+from collections.abc import Mapping
 from typing import Any
 
 from celery import Celery
@@ -12,10 +12,45 @@ from kombu import Queue as KombuQueue
 
 from connections.messages import DISPATCH, PRUNE, SWEEP, Queue
 from connections.settings import Settings, load_settings
+from messaging.broker import broker_settings
 
 _DISPATCH_EVERY_SECONDS = 1.0
 _SWEEP_EVERY_SECONDS = 2.0
 _PRUNE_EVERY_SECONDS = 60.0
+
+# Without time-outs a half-open connection hangs the main loop for ever.
+_ON_REDIS: Mapping[str, Any] = {
+    "broker_transport": "worker.transport:LosableTransport",
+    "broker_transport_options": {
+        # Longer than any task: shorter, and Redis would start the same message again and again. The sweep is faster.
+        "visibility_timeout": 3600,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 5,
+    },
+}
+_ON_RABBITMQ: Mapping[str, Any] = {
+    "broker_connection_timeout": 3,
+    # What a silent connection costs is twice as long.
+    "broker_heartbeat": 10,
+    "broker_transport_options": {
+        "read_timeout": 5,
+        "write_timeout": 5,
+        # Who sends hears at once that it cannot be; the main loop and beat connect again on their own account.
+        "max_retries": 0,
+        # Sent is what RabbitMQ says it has taken.
+        "confirm_publish": True,
+        "client_properties": {"connection_name": "connector-worker"},
+    },
+    # A refused login, or a channel that RabbitMQ closes, while it starts again: that passes as well.
+    "broker_channel_error_retry": True,
+    # Celery would raise it again from a worker's thread, on a connection that only the main loop may use: the answer is
+    # read by whoever comes first, and the main loop waits for it in vain.
+    "worker_enable_prefetch_count_reduction": False,
+    # Nobody asks workers anything that way, and its queues are of a kind that RabbitMQ wants to be rid of.
+    "worker_enable_remote_control": False,
+}
 
 
 def create_app(settings: Settings) -> Celery:
@@ -26,19 +61,17 @@ def create_app(settings: Settings) -> Celery:
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    tls = {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}} if settings.redis.startswith("rediss://") else {}
     return {
-        "broker_url": settings.redis,
-        "broker_transport": "worker.transport:LosableTransport",
-        # Celery leaves the certificate of a rediss:// broker unchecked unless told otherwise.
-        **tls,
+        **broker_settings(settings),
+        **(_ON_RABBITMQ if settings.broker_url else _ON_REDIS),
         # --- queues: all are consumed by every worker unless it is started with -Q.
         # Each has its own exchange and key: sharing them would put every message into all three.
         "task_queues": [KombuQueue(name, Exchange(name), routing_key=name) for name in map(str, Queue)],
         "task_default_queue": Queue.CONNECT.value,
         # A queue named by a stranger's message is a mistake, not a new queue.
         "task_create_missing_queues": False,
-        # --- messages: JSON only, because pickle runs what it is sent.
+        # --- messages: not worth a disk, their rows are. JSON only, because pickle runs what it is sent.
+        "task_default_delivery_mode": "transient",
         "task_serializer": "json",
         "accept_content": ["json"],
         # --- results: the outcome is in the table. A result that cannot be stored would leak the slot for good.
@@ -52,15 +85,6 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         # --- delivery: a message is gone only after its row was looked at.
         "task_acks_late": True,
-        # Longer than any task: shorter, and Redis would start the same message again and again. The sweep is faster.
-        "broker_transport_options": {
-            "visibility_timeout": 3600,
-            # Without time-outs a half-open connection hangs the main loop for ever.
-            "socket_timeout": 5,
-            "socket_connect_timeout": 3,
-            "socket_keepalive": True,
-            "health_check_interval": 5,
-        },
         # --- reconnect for ever, at the start too: a worker that gave up would have to be started by hand.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

@@ -13,11 +13,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from connections.db import Database
-from connections.errors import ServiceUnavailable
+from connections.errors import QueueUnavailable, ServiceUnavailable
 from connections.messages import Queue
 from connections.metrics import process_registry
 from connections.repository.batches import running_batch_rows
 from connections.repository.observing import in_flight_by_queue
+from messaging.depth import QueueDepth
 from worker.clock import SENT
 from worker.heartbeat import live_threads
 
@@ -25,9 +26,9 @@ from worker.heartbeat import live_threads
 _ROWS_IN = (Queue.CONNECT, Queue.BULK)
 
 
-def beat_registry(database: Database, client: redis.Redis) -> CollectorRegistry:
+def beat_registry(database: Database, client: redis.Redis, depth: QueueDepth) -> CollectorRegistry:
     registry = process_registry("beat")
-    for read in (_ticks, lambda: _of_database(database), lambda: _of_redis(client)):
+    for read in (_ticks, lambda: _of_database(database), lambda: _of_queues(depth), lambda: _of_workers(client)):
         registry.register(_Read(read))
     return registry
 
@@ -42,12 +43,14 @@ class _Read(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        with suppress(ServiceUnavailable, redis.RedisError):
+        with suppress(ServiceUnavailable, QueueUnavailable, redis.RedisError):
             yield from list(self._read())
 
 
 def _ticks() -> Iterator[Metric]:
-    ticks = CounterMetricFamily("connector_beat_ticks", "Messages of the clock that Redis has taken.", labels=["task"])
+    ticks = CounterMetricFamily(
+        "connector_beat_ticks", "Messages of the clock that the broker has taken.", labels=["task"]
+    )
     for task, count in SENT.copy().items():
         ticks.add_metric([task], count)
     yield ticks
@@ -76,15 +79,14 @@ def _of_database(database: Database) -> Iterator[Metric]:
     yield progress
 
 
-def _of_redis(client: redis.Redis) -> Iterator[Metric]:
-    with client.pipeline(transaction=False) as pipeline:
-        for queue in Queue:
-            pipeline.llen(queue)
-        lengths = pipeline.execute()
-    threads = live_threads(client)
+def _of_queues(depth: QueueDepth) -> Iterator[Metric]:
     messages = GaugeMetricFamily("connector_queue_messages", "Messages that no worker has taken yet.", labels=["queue"])
-    for queue, length in zip(Queue, lengths, strict=True):
+    for queue, length in zip(Queue, depth(*Queue), strict=True):
         messages.add_metric([queue], length)
     yield messages
+
+
+def _of_workers(client: redis.Redis) -> Iterator[Metric]:
+    threads = live_threads(client)
     yield GaugeMetricFamily("connector_workers", "Workers that live.", value=len(threads))
     yield GaugeMetricFamily("connector_worker_threads", "Attempts that they may run at a time.", value=sum(threads))

@@ -12,6 +12,7 @@ from connections.repository.retention import retentions
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Followed, Opener, TokenCipher, ensure_development_keys, open_key_store
+from messaging.depth import QueueDepth
 from worker import process
 from worker.announce import Announcer
 from worker.bulkhead import Bulkhead
@@ -19,6 +20,7 @@ from worker.dispatch import Dispatcher, SendRows
 from worker.dispatch_turn import Turns
 from worker.heartbeat import Heartbeat
 from worker.hosts import host_classes
+from worker.last_begun import LastBegun
 from worker.login_limits import LoginLimits
 from worker.metrics import WorkerMetrics
 from worker.pacing import Pacer
@@ -50,6 +52,7 @@ class Worker:
     pruner: Pruner
     shutdown: Shutdown
     watchdog: Watchdog
+    last_begun: LastBegun
     redis: redis.Redis
     database: Database
     platforms: Mapping[str, Platform]
@@ -64,8 +67,15 @@ class Worker:
         self.database.close()
 
 
-def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: Callable[[], None]) -> Worker:
+def build_worker(
+    settings: Settings,
+    send: SendTask,
+    send_rows: SendRows,
+    ask: Callable[[], None],
+    depth_with: Callable[[redis.Redis], QueueDepth],
+) -> Worker:
     """`send` puts a task's message into a queue, `send_rows` some with rows of batches, `ask` one for the dispatcher.
+    `depth_with` gives the way to count them, which may need the client of Redis.
 
     Raises `SettingsError` when the keys are missing or not for this use.
     """
@@ -117,7 +127,7 @@ def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: C
         dispatcher=Dispatcher(
             Dispatching(database),
             pacer,
-            Turns(client),
+            Turns(client, depth_with(client)),
             budget=settings.host_budget,
             send=send_rows,
             ask=ask,
@@ -138,6 +148,7 @@ def build_worker(settings: Settings, send: SendTask, send_rows: SendRows, ask: C
             shutdown,
             limits(settings),
         ),
+        last_begun=LastBegun(client, is_asked_for=bool(settings.broker_url)),
         redis=client,
         database=database,
         platforms=platforms,

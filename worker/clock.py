@@ -9,7 +9,7 @@ SENT: Counter[str] = Counter()  # Celery makes the scheduler itself, so there is
 
 
 class Clock(Scheduler):  # type: ignore[misc]  # Celery has no types
-    """Every message of it is counted under the name of its entry, once Redis has it."""
+    """Every message of it is counted under the name of its entry, once the broker has it."""
 
     def apply_async(self, entry: ScheduleEntry, *arguments: Any, **options: Any) -> Any:
         result = super().apply_async(entry, *arguments, **options)

@@ -69,7 +69,7 @@ class Dispatcher:
             log.debug("dispatch_not_asked_for", cause=type(error).__name__)
 
     def dispatch(self) -> None:
-        """One run, unless there is one already. Without Redis there is nobody to send anything to."""
+        """One run, unless there is one already. Without Redis or the broker there is nobody to send anything to."""
         try:
             turn = self._turns.take()
             if turn is None:
@@ -79,7 +79,7 @@ class Dispatcher:
                 self._run(number)
             finally:
                 self._turns.give_up(token)
-        except redis.RedisError as error:
+        except (redis.RedisError, QueueUnavailable) as error:
             log.warning("dispatch_stopped", cause=type(error).__name__)
 
     def _run(self, turn: int) -> None:

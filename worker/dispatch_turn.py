@@ -9,6 +9,7 @@ from typing import NamedTuple
 import redis
 
 from connections.messages import Queue
+from messaging.depth import QueueDepth
 from worker.bulkhead import AT_A_QUICK_HOST
 from worker.heartbeat import live_threads
 
@@ -37,8 +38,9 @@ class Capacity(NamedTuple):
 class Turns:
     """One per worker process, used by its threads. Raises `redis.RedisError` as it comes."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, depth: QueueDepth) -> None:
         self._redis = client
+        self._depth = depth
         self._give_up = client.register_script(_GIVE_UP)
 
     def take(self) -> tuple[int, str] | None:
@@ -56,12 +58,11 @@ class Turns:
         return bool(self._redis.set(_ASKED_KEY, "1", nx=True, px=_ASK_MILLISECONDS))
 
     def capacity(self) -> Capacity:
-        """The other half of the threads is for callers who wait. There is none while messages lie unread."""
-        with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.llen(Queue.CONNECT)
-            pipeline.llen(Queue.BULK)
-            unread = sum(pipeline.execute())
-        if unread >= _UNREAD:
+        """The other half of the threads is for callers who wait. There is none while messages lie unread.
+
+        Raises `QueueUnavailable` too.
+        """
+        if sum(self._depth(Queue.CONNECT, Queue.BULK)) >= _UNREAD:
             return Capacity(0, 0)
         threads = live_threads(self._redis)
         return Capacity(max(1, sum(threads) // 2) if threads else 0, AT_A_QUICK_HOST * len(threads))

@@ -4,19 +4,18 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from types import FrameType
 from typing import Any
 
 import structlog
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from connections import tracing
-from connections.errors import QueueUnavailable
 from connections.messages import CONNECT_ACCOUNT, CONNECT_ACCOUNTS, DISPATCH, PRUNE, SENT_AT, SWEEP, Queue
 from connections.settings import load_settings
+from messaging.depth import queue_depth
+from messaging.producing import producing
 from worker import process
 from worker.app import app
 from worker.bootstrap import Worker, build_worker
@@ -28,6 +27,7 @@ log = structlog.get_logger()
 
 @app.task(name=CONNECT_ACCOUNT)
 def connect_account(task_id: str) -> None:
+    worker().last_begun.note(connect_account.request.get(SENT_AT))
     worker().performer.perform(task_id)
 
 
@@ -56,37 +56,35 @@ def prune() -> None:
 @cache
 def worker() -> Worker:
     """This process's worker. `worker_init` calls it first, before any thread does."""
-    return build_worker(load_settings(), send, send_rows, ask_for_dispatch)
+    settings = load_settings()
+    return build_worker(settings, send, send_rows, ask_for_dispatch, partial(queue_depth, settings, app))
 
 
 def send(task_id: str, queue: Queue) -> None:
-    """Raises `QueueUnavailable` when Redis does not take the message."""
-    _put(connect_account, queue, [task_id], task_id=task_id)
+    """Raises `QueueUnavailable` when the broker does not take the message."""
+    _put(connect_account, queue, args=[task_id], task_id=task_id)
 
 
 def send_rows(messages: Sequence[Sequence[str]]) -> None:
-    """All messages in one round trip. Raises `QueueUnavailable` when Redis does not take them, or some of them."""
-    try:
-        with app.producer_pool.acquire(block=True) as producer, producer.batch():
-            for task_ids in messages:
-                connect_accounts.apply_async(
-                    args=[list(task_ids)], queue=Queue.BULK.value, retry=False, producer=producer
-                )
-    except (OperationalError, RedisError) as error:
-        raise QueueUnavailable from error
+    """All messages in one round trip of Redis. Raises `QueueUnavailable` when the broker does not take some of them."""
+    with producing(app.producer_pool) as producer, producer.batch():
+        for task_ids in messages:
+            _send(connect_accounts, Queue.BULK, producer, args=[list(task_ids)])
 
 
 def ask_for_dispatch() -> None:
-    """Raises `QueueUnavailable` when Redis does not take the message."""
-    _put(dispatch, Queue.CONTROL, [])
+    """Raises `QueueUnavailable` when the broker does not take the message."""
+    _put(dispatch, Queue.CONTROL)
 
 
-def _put(task: Any, queue: Queue, arguments: list[Any], **options: str) -> None:
-    try:
-        headers = {SENT_AT: time.time()}
-        task.apply_async(args=arguments, queue=queue.value, retry=False, headers=headers, **options)
-    except OperationalError as error:
-        raise QueueUnavailable from error
+def _put(task: Any, queue: Queue, **message: Any) -> None:
+    with producing(app.producer_pool) as producer:
+        _send(task, queue, producer, headers={SENT_AT: time.time()}, **message)
+
+
+def _send(task: Any, queue: Queue, producer: Any, **message: Any) -> None:
+    """Mandatory, or RabbitMQ would confirm what it drops because somebody has deleted the queue."""
+    task.apply_async(queue=queue.value, producer=producer, retry=False, mandatory=True, **message)
 
 
 @worker_init.connect
@@ -100,7 +98,7 @@ def _start(sender: Any, **_: Any) -> None:
     signal.signal(signal.SIGTERM, _finish)
     signal.signal(signal.SIGINT, _finish)
     sender.timer.call_repeatedly(TICK_SECONDS, worker().watchdog.tick)
-    worker().watchdog.start()
+    worker().watchdog.start(is_connected=lambda: sender.connection is not None)
     log.info("worker_ready")
 
 

@@ -4,6 +4,7 @@ A worker whose slots are all taken for good answers pings and shows a healthy pr
 anything moves. Each look finds symptoms, each kind of symptom may last so long, and what outlasts that is the reason.
 """
 
+import math
 import os
 import threading
 import time
@@ -38,6 +39,7 @@ class Kind(StrEnum):
     BUSY = "busy"  # a thread is still in the same attempt
     LEAKED = "leaked"  # a message counts as begun, and no thread performs it
     LOOP_STILL = "event loop still"  # Celery's main loop does not turn, although Redis answers
+    UNCONNECTED = "no broker"  # it does not turn because it has no connection to the broker, although Redis answers
     ENDING = "ending"  # the process was told to end
 
 
@@ -57,6 +59,7 @@ class Sight:
     claims: Mapping[int, object]
     accepted: Mapping[str, float]
     has_ticked: bool
+    is_connected: bool
     redis_answers: bool
     is_stopping: bool
 
@@ -70,6 +73,8 @@ def limits(settings: Settings) -> dict[Kind, float]:
         Kind.LEAKED: 30.0,
         # Celery tries to reconnect every 30 seconds at last, and notices a connection that fell silent after 22.
         Kind.LOOP_STILL: 60.0,
+        # That Redis answers says nothing of RabbitMQ.
+        Kind.UNCONNECTED: math.inf if settings.broker_url else 60.0,
         Kind.ENDING: settings.grace_seconds + 10.0,
     }
 
@@ -85,7 +90,7 @@ def symptoms(sight: Sight) -> Set[Symptom]:
         Symptom(Kind.LEAKED, task_id, (since,)) for task_id, since in sight.accepted.items() if task_id not in performed
     }
     if sight.redis_answers and not sight.has_ticked:
-        found.add(Symptom(Kind.LOOP_STILL))
+        found.add(Symptom(Kind.LOOP_STILL if sight.is_connected else Kind.UNCONNECTED))
     return found
 
 
@@ -124,10 +129,13 @@ class Watchdog:
         self._end = end
         self._ages: dict[Symptom, float] = {}
         self._ticks = 0
+        self._is_connected: Callable[[], bool] = lambda: True
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
-    def start(self) -> None:
+    def start(self, is_connected: Callable[[], bool]) -> None:
+        """`is_connected` says whether Celery has a connection to the broker right now."""
+        self._is_connected = is_connected
         self._thread.start()
 
     def tick(self) -> None:
@@ -158,11 +166,13 @@ class Watchdog:
 
     def _look(self, ticks: int) -> Sight:
         is_stopping = process.is_stopping()
-        is_faint = self._ages.get(Symptom(Kind.LOOP_STILL), 0.0) >= _FAINT_SECONDS
+        still = (self._ages.get(Symptom(kind), 0.0) for kind in (Kind.LOOP_STILL, Kind.UNCONNECTED))
+        is_faint = max(still) >= _FAINT_SECONDS
         return Sight(
             accepted=process.accepted(),
             running=self._running.by_thread(),
             claims=self._settlement.claims(),
+            is_connected=self._is_connected(),
             redis_answers=self._heartbeat.beat(renew=not is_stopping and not is_faint),
             has_ticked=self._ticks != ticks,
             is_stopping=is_stopping,

@@ -22,7 +22,7 @@ CANARY = "cnry-k3vq-zt7m-2xwp"
 # What holds a secret by its name, and is not an id, a prefix, a count or a moment of one.
 SECRET = re.compile(
     r"pass(word|phrase)|secret|token|credentials|sealed|^key$|private|api_key$|fingerprint|^body$|^headers$|^stdin$|^env$"
-    r"|^(database|redis)_url$"
+    r"|^(broker|database|redis)_url$"
 )
 
 
@@ -40,7 +40,7 @@ HARMLESS = {
 
 def value_objects() -> Iterator[type]:
     """Every dataclass and model that the product defines."""
-    for package in ("connections", "api_shim", "worker", "cli"):
+    for package in ("connections", "messaging", "api_shim", "worker", "cli"):
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             if module.name not in ACTING and ".versions." not in module.name:
                 with suppress(SettingsError):  # what makes Celery's app on import wants a Redis, and holds no values

@@ -14,6 +14,8 @@ WRONG = {
     "a Postgres URL that nobody reads": ("CONNECTOR_DATABASE_URL", f"postgresql://connector:{PASSWORD}@[::1/db"),
     "an origin with more": ("CONNECTOR_PLC_URL", f"https://plc.directory/?token={PASSWORD}"),
     "a level": ("CONNECTOR_LOG_LEVEL", PASSWORD),
+    "no such broker": ("CONNECTOR_BROKER_URL", f"http://connector:{PASSWORD}@rabbit:5672/"),
+    "a broker's options": ("CONNECTOR_BROKER_URL", f"amqps://connector:{PASSWORD}@rabbit:5671/?ssl_cert_reqs=none"),
     "an unencoded mark": ("CONNECTOR_REDIS_URL", f"redis://:{PASSWORD}#1@cache:6379/0"),
     "an unencoded slash": ("CONNECTOR_REDIS_URL", f"redis://:{PASSWORD}/1@cache:6379/0"),
 }

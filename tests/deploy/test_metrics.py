@@ -12,6 +12,7 @@ from connections.db import Database
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.vault import Sealer, ShimKeys, ensure_development_keys
+from messaging.depth import redis_depth
 from tests.deploy.metrics import (
     HISTOGRAMS_OF_API,
     HISTOGRAMS_OF_WORKERS,
@@ -90,7 +91,7 @@ def test_of_beat(database: Database, valkey: Valkey, tmp_path: Path, monkeypatch
     service.accept(tenant.caller, connect_command("alice.test"), request_id="req_1", reply_to="shim_1", wait=0)
     monkeypatch.setitem(SENT, "sweep", 1)
     with valkey.client() as client:
-        text = text_of(beat_registry(database, client))
+        text = text_of(beat_registry(database, client, redis_depth(client)))
     assert exposed(text) == ours(OF_BEAT, OF_ALL)
 
 

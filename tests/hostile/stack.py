@@ -43,6 +43,9 @@ class InlineQueue:
     def ask_for_dispatch(self) -> None:
         """There are no batches."""
 
+    def unread(self) -> int:
+        return 0
+
     def join(self) -> None:
         """Waits for what runs. Raises what a performer raised."""
         while self._performed:

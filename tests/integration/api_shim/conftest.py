@@ -12,16 +12,21 @@ from api_shim.bootstrap import Shim
 from connections.settings import Settings
 from tests.doubles import StubWorker
 from tests.factories import Tenant, make_tenant
+from tests.rabbit import Rabbit
 from tests.servers import Valkey, running_valkey
 
 
 class Api:
     """One running API process and one of its callers."""
 
-    def __init__(self, shim: Shim, client: httpx.AsyncClient, valkey: Valkey) -> None:
+    def __init__(
+        self, shim: Shim, client: httpx.AsyncClient, valkey: Valkey, broker: Valkey | Rabbit | None = None
+    ) -> None:
+        """The messages go to Valkey, or to another `broker`."""
         self.shim = shim
         self.client = client
         self.valkey = valkey
+        self.broker = broker or valkey
         self.tenant: Tenant = make_tenant(shim.database)
         self.worker = StubWorker(shim.settings, shim.database, self.publish)
 
@@ -54,11 +59,20 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 
 @pytest.fixture
-async def api(own_valkey: Valkey, tmp_path: Path, sqlite_url: str) -> AsyncIterator[Api]:
-    settings = Settings(var_dir=tmp_path / "var", database_url=sqlite_url, redis_url=own_valkey.url)
+async def api(
+    request: pytest.FixtureRequest, own_valkey: Valkey, tmp_path: Path, sqlite_url: str
+) -> AsyncIterator[Api]:
+    """With Valkey for a broker, or RabbitMQ if the test names it."""
+    rabbit: Rabbit | None = request.getfixturevalue("rabbit") if getattr(request, "param", "") == "rabbitmq" else None
+    settings = Settings(
+        var_dir=tmp_path / "var",
+        database_url=sqlite_url,
+        redis_url=own_valkey.url,
+        broker_url=rabbit.url if rabbit else "",
+    )
     app = create_app(settings)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test", timeout=60) as client,
     ):
-        yield Api(app.state.shim, client, own_valkey)
+        yield Api(app.state.shim, client, own_valkey, rabbit)

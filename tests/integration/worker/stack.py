@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,14 @@ from celery import Celery
 
 from connections.contract import TaskStatus
 from connections.db import Database
-from connections.messages import CONNECT_ACCOUNT, WORKER_ALIVE_KEY, Queue
+from connections.messages import CONNECT_ACCOUNT, SENT_AT, WORKER_ALIVE_KEY, Queue
 from connections.repository.tasks import TaskRow
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.vault import Sealer, ShimKeys, ensure_development_keys
 from tests.factories import Tenant, connect_command, make_tenant
 from tests.processes import running, worker_command
+from tests.rabbit import Rabbit
 from tests.servers import Valkey, wait_until
 
 Process = subprocess.Popen[bytes]
@@ -27,12 +29,14 @@ THREADS = 4  # of a staged worker
 class Stack:
     """The rows and messages of the API, without the API."""
 
-    def __init__(self, valkey: Valkey, database_url: str, directory: Path) -> None:
-        self.valkey = valkey
+    def __init__(self, valkey: Valkey, database_url: str, directory: Path, rabbit: Rabbit | None = None) -> None:
+        self.valkey, self.rabbit = valkey, rabbit
+        self.broker_url = rabbit.url if rabbit else valkey.url
         # Nothing listens there: every attempt fails at once, and no packet leaves the machine.
         nowhere = "http://127.0.0.1:1"
         self.environment = {
             "CONNECTOR_REDIS_URL": valkey.url,
+            "CONNECTOR_BROKER_URL": rabbit.url if rabbit else "",
             "CONNECTOR_DATABASE_URL": database_url,
             "CONNECTOR_VAR_DIR": str(directory / "var"),
             "CONNECTOR_DEV_PDS_URL": nowhere,
@@ -59,11 +63,28 @@ class Stack:
         return task_id
 
     def send(self, task: str, *arguments: object) -> None:
-        with Celery(broker=self.valkey.url, set_as_current=False) as producer:
-            producer.send_task(task, args=arguments, queue=Queue.CONNECT.value)
+        with Celery(broker=self.broker_url, set_as_current=False) as producer:
+            producer.send_task(task, args=arguments, queue=Queue.CONNECT.value, headers={SENT_AT: time.time()})
+
+    def depth(self, queue: Queue) -> int:
+        """How many messages lie there."""
+        if self.rabbit is not None:
+            return self.rabbit.depth(queue)
+        with self.valkey.client() as client:
+            return int(client.llen(queue))
+
+    def lose_messages(self) -> None:
+        """Kills the broker, Redis in any case, and starts it anew, until the worker is back."""
+        for server in (self.valkey, self.rabbit):
+            if server is not None:
+                server.stop()
+                server.start()
+        wait_until(self.is_consumed, what="the worker to be back")
 
     def is_consumed(self) -> bool:
         """Whether a worker has declared the queues since Redis was empty; until then messages find none."""
+        if self.rabbit is not None:
+            return self.rabbit.consumers(Queue.CONNECT) > 0
         return self.valkey.has(f"_kombu.binding.{Queue.CONNECT}")
 
     def task(self, task_id: str) -> TaskRow:

@@ -19,6 +19,7 @@ from connections.settlement import Settlement
 from connections.sqltime import from_now
 from connections.vault import Opener, Sealer, TokenCipher, WorkerKeys
 from connections.verified import Credentials, VerifiedAccount
+from messaging.depth import redis_depth
 from tests.factories import MadeBatch, NoLoginLimits, Tenant, make_batch, make_tenant, verified
 from worker.announce import Announcer
 from worker.dispatch import Dispatcher
@@ -98,7 +99,12 @@ class Bench:
         self.is_down = self.is_stopping = False
         self.asked = 0
         self.dispatcher = Dispatcher(
-            Dispatching(database), self.rooms, Turns(client), budget=BUDGET, send=self._send, ask=self._ask
+            Dispatching(database),
+            self.rooms,
+            Turns(client, redis_depth(client)),
+            budget=BUDGET,
+            send=self._send,
+            ask=self._ask,
         )
         self.performer = Performer(
             self.settlement,
@@ -249,13 +255,14 @@ def test_nothing_is_sent_when_no_worker_lives(bench: Bench) -> None:
 
 def test_one_dispatcher_at_a_time(bench: Bench) -> None:
     batch = bench.batch("alice.test")
-    turn = Turns(bench.redis).take()
+    turns = Turns(bench.redis, redis_depth(bench.redis))
+    turn = turns.take()
     assert turn is not None
     assert bench.dispatch() == []
 
-    Turns(bench.redis).give_up("not the token")
+    turns.give_up("not the token")
     assert bench.dispatch() == []
-    Turns(bench.redis).give_up(turn[1])
+    turns.give_up(turn[1])
     assert bench.dispatch() == batch.task_ids
 
 

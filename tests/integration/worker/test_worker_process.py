@@ -13,29 +13,32 @@ from tests.integration.worker.stack import Stack
 from tests.processes import beat_command, running, worker_command
 from tests.servers import wait_until
 
+ON_EITHER = pytest.mark.parametrize("stack", ["sqlite", "rabbitmq"], indirect=True)
 
+
+@ON_EITHER
 def test_a_message_goes_into_its_queue_and_no_other(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in stack.environment.items():
         monkeypatch.setenv(name, value)
     from worker.app import create_app  # noqa: PLC0415  reads the settings when imported
 
     app = create_app(Settings())
-    with stack.valkey.client() as client:
-        for queue in Queue:
-            app.send_task(CONNECT_ACCOUNT, args=["ct_1"], queue=queue.value)
-            assert {name: client.llen(name) for name in Queue} == {name: int(name == queue) for name in Queue}
-            client.delete(queue)
+    for number, queue in enumerate(Queue, start=1):
+        app.send_task(CONNECT_ACCOUNT, args=["ct_1"], queue=queue.value)
+        assert [stack.depth(name) for name in Queue] == [int(place < number) for place in range(len(Queue))]
     app.close()
 
 
+@ON_EITHER
 @pytest.mark.parametrize("queue", list(Queue))
 def test_every_queue_is_consumed(stack: Stack, queue: Queue) -> None:
-    with stack.worker(), Celery(broker=stack.valkey.url, set_as_current=False) as producer:
+    with stack.worker(), Celery(broker=stack.broker_url, set_as_current=False) as producer:
         task_id = stack.accept()
         producer.send_task(CONNECT_ACCOUNT, args=[task_id], queue=queue.value)
         wait_until(lambda: stack.status(task_id).is_final, what="the task to end")
 
 
+@ON_EITHER
 def test_strange_messages_take_no_slot(stack: Stack) -> None:
     """With one thread, a single leaked slot would stop the worker for good."""
     with stack.worker("--threads", "1"):
@@ -47,12 +50,14 @@ def test_strange_messages_take_no_slot(stack: Stack) -> None:
         wait_until(lambda: stack.status(task_id) is TaskStatus.FAILED, what="the task behind the strange messages")
 
 
+@ON_EITHER
 def test_a_task_whose_message_was_lost_is_found_by_the_sweep(stack: Stack) -> None:
     task_id = stack.accept()
     with stack.worker(), running(beat_command(), environment=stack.environment, log=stack.log):
         wait_until(lambda: stack.status(task_id).is_final, what="the sweep to find the task", seconds=40)
 
 
+@ON_EITHER
 def test_sigterm_ends_a_worker_cleanly(stack: Stack) -> None:
     with stack.worker() as worker:
         worker.send_signal(signal.SIGTERM)

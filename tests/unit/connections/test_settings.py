@@ -9,6 +9,7 @@ WRONG = {
     "CONNECTOR_DNS_SERVERS": "one.one.one.one",
     "CONNECTOR_DATABASE_URL": "mysql://host/db",
     "CONNECTOR_REDIS_URL": "http://localhost",
+    "CONNECTOR_BROKER_URL": "redis://localhost",
     "CONNECTOR_SYNC_WAIT_SECONDS": "61",
     "CONNECTOR_WORKER_THREADS": "many",
     "CONNECTOR_KEY_STORE": "package.module",
@@ -81,6 +82,33 @@ def test_defaults_need_nothing() -> None:
     assert settings.plc_url == "https://plc.directory"
     assert settings.sync_wait_seconds == 25
     assert settings.database.startswith("sqlite:///")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://",
+        "amqp://user:p@ss@host",
+        "amqp://user:password@host/a/b",
+        "amqp://host:5672/vhost?ssl_cert_reqs=none",
+        "amqps://host;amqp://other",
+        "amqp://host:0",
+        "memory://",
+    ],
+)
+def test_a_broker_is_one_amqp_url_without_options(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """A query could turn the checks of TLS off, and a semicolon name a second broker without it."""
+    monkeypatch.setenv("CONNECTOR_BROKER_URL", url)
+
+    with pytest.raises(SettingsError, match=r"^CONNECTOR_BROKER_URL: must "):
+        load_settings()
+
+
+def test_the_messages_go_through_redis_unless_there_is_a_broker() -> None:
+    assert Settings(redis_url="redis://cache").broker == "redis://cache"
+    assert Settings(redis_url="redis://cache", broker_url="amqps://u:p@rabbit//").broker == "amqps://u:p@rabbit//"
+    with pytest.raises(SettingsError, match="CONNECTOR_REDIS_URL"):
+        _ = Settings(broker_url="amqp://rabbit").broker
 
 
 def test_nameservers_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:

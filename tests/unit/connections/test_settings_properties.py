@@ -8,13 +8,15 @@ import pytest
 from annotated_types import Ge, Gt, Le
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from kombu.utils.url import parse_url as parse_broker_url
 from redis.connection import parse_url
 from sqlalchemy import make_url
 
 from connections.settings import Environment, Settings, SettingsError, load_settings
 
 NAMES = [f"CONNECTOR_{name.upper()}" for name in Settings.model_fields]
-URLS = ["CONNECTOR_DATABASE_URL", "CONNECTOR_REDIS_URL"]
+URLS = ["CONNECTOR_DATABASE_URL", "CONNECTOR_REDIS_URL", "CONNECTOR_BROKER_URL"]
+BROKER_URL_PARTS = {"transport", "hostname", "port", "userid", "password", "virtual_host"}
 ORIGINS = [name for name in NAMES if name.endswith("_URL") and name not in URLS]
 PRODUCTION = {
     "CONNECTOR_ENV": "production",
@@ -27,7 +29,9 @@ PRODUCTION = {
 surrogates = st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF, categories=["Cs"])
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]) | surrogates)
 numbers = st.sampled_from(["inf", "-inf", "nan", "1e400", "1e300", "0", "-0", "1", "60.5", "1_0", "9" * 5000, "٣"])
-schemes = st.sampled_from(["postgresql", "postgres", "sqlite", "redis", "rediss", "http", "HTTPS", "mysql", "unix"])
+schemes = st.sampled_from(
+    ["postgresql", "postgres", "sqlite", "redis", "rediss", "amqp", "amqps", "http", "HTTPS", "mysql"]
+)
 hosts = st.sampled_from(
     ["h", "h.test", "[::1]", "[::1", "h]", "127.0.0.1", "", ".", "ho st", "h\u2100", "x\n", "\udcff"]
 )
@@ -115,6 +119,7 @@ def test_any_password_can_be_in_a_url(password: str, port: int, host: str) -> No
         {
             "CONNECTOR_DATABASE_URL": f"postgresql://u:{encoded}@{host}:{port}/name",
             "CONNECTOR_REDIS_URL": f"rediss://u:{encoded}@{host}:{port}/1",
+            "CONNECTOR_BROKER_URL": f"amqps://u:{encoded}@{host}:{port}/{encoded}",
         }
     )
 
@@ -122,17 +127,22 @@ def test_any_password_can_be_in_a_url(password: str, port: int, host: str) -> No
     database, cache = make_url(loaded.database), parse_url(loaded.redis)  # type: ignore[no-untyped-call]
     assert (database.password, database.host, database.port) == (password, host.strip("[]"), port)
     assert (cache["password"], cache["host"], cache["port"]) == (password, host.strip("[]"), port)
+    broker = parse_broker_url(loaded.broker)
+    assert (broker["password"], broker["hostname"], broker["port"]) == (password, host.strip("[]"), port)
+    assert broker["virtual_host"] == password
 
 
 @settings(max_examples=300)
 @given(urls)
 def test_what_is_taken_for_a_url_is_one_for_those_who_use_it(url: str) -> None:
-    database, cache = load({"CONNECTOR_DATABASE_URL": url}), load({"CONNECTOR_REDIS_URL": url})
+    database, cache, broker = (load({name: url}) for name in URLS)
 
     if isinstance(database, Settings):
         make_url(database.database)
     if isinstance(cache, Settings):
         parse_url(cache.redis)  # type: ignore[no-untyped-call]
+    if isinstance(broker, Settings):
+        assert parse_broker_url(broker.broker_url).keys() == BROKER_URL_PARTS
 
 
 @given(

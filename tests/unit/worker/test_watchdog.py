@@ -1,5 +1,6 @@
 """What counts as no progress, and for how long."""
 
+import math
 from typing import Any, NoReturn
 
 import pytest
@@ -13,6 +14,7 @@ HEALTHY: dict[str, Any] = {
     "claims": {},
     "accepted": {},
     "has_ticked": True,
+    "is_connected": True,
     "redis_answers": True,
     "is_stopping": False,
 }
@@ -30,6 +32,8 @@ def kinds(**seen: object) -> list[Kind]:
         ({"accepted": {"ct_1": 100.0}}, [Kind.LEAKED]),
         ({"running": {1: Run(7, "ct_2")}, "accepted": {"ct_1": 100.0}}, [Kind.BUSY, Kind.LEAKED]),
         ({"has_ticked": False}, [Kind.LOOP_STILL]),
+        ({"has_ticked": False, "is_connected": False}, [Kind.UNCONNECTED]),
+        ({"is_connected": False}, []),
         ({"has_ticked": False, "redis_answers": False}, []),
         ({"redis_answers": False}, []),
         ({"is_stopping": True, "has_ticked": False, "running": {1: Run(7, "ct_1")}}, [Kind.ENDING]),
@@ -80,6 +84,11 @@ def test_every_kind_has_a_limit_beyond_what_is_legitimate(settings: Settings) ->
     assert allowed[Kind.BUSY] > settings.attempt_seconds + 15 + 2
     assert allowed[Kind.LOOP_STILL] > 30 + 22
     assert allowed[Kind.ENDING] > settings.grace_seconds
+
+
+def test_that_redis_answers_says_nothing_of_another_broker() -> None:
+    assert limits(Settings())[Kind.UNCONNECTED] == limits(Settings())[Kind.LOOP_STILL]
+    assert limits(Settings(broker_url="amqp://rabbit"))[Kind.UNCONNECTED] == math.inf
 
 
 def test_a_run_is_registered_while_it_runs_however_it_ends() -> None:
