@@ -1,6 +1,6 @@
 """Where database and queue are, as one may say it aloud: without user, password and options."""
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.engine import make_url
 
@@ -13,6 +13,13 @@ def database_place(url: str) -> str:
     folder = parts.query.get("host", "a local socket")
     host = parts.host or (folder if isinstance(folder, str) else ", ".join(folder))
     return f"{host}{f':{parts.port}' if parts.port else ''}/{parts.database or ''}"
+
+
+def broker_place(url: str) -> str:
+    """`rabbit.example:5671/accounts`."""
+    parts = urlsplit(url)
+    port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
+    return f"{parts.hostname}:{port}/{unquote(parts.path[1:])}"
 
 
 def redis_place(url: str) -> str:

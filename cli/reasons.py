@@ -6,7 +6,7 @@ import dns.resolver
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from connections.errors import ServiceUnavailable
+from connections.errors import QueueUnavailable, ServiceUnavailable
 from connections.settings import SettingsError
 from worker.egress.errors import EgressError
 
@@ -49,6 +49,12 @@ _DATABASE_REASONS = {
 
 _REDIS_REASONS = {"max number of clients": "it has no connection left: raise maxclients", **_NETWORK_REASONS}
 
+_BROKER_REASONS = {
+    "ACCESS_REFUSED": "it refuses the user or the password",
+    "NOT_ALLOWED": "it has no such virtual host, or not for this user",
+    **_NETWORK_REASONS,
+}
+
 
 def _fixed(text: str) -> Callable[[Exception], str]:
     return lambda _error: text
@@ -58,6 +64,7 @@ def _fixed(text: str) -> Callable[[Exception], str]:
 FAILURES: Mapping[type[Exception], Callable[[Exception], str]] = {
     SettingsError: str,
     ServiceUnavailable: lambda error: _by_text(_DATABASE_REASONS, str(error.__cause__), "it does not answer"),
+    QueueUnavailable: lambda error: _by_text(_BROKER_REASONS, str(error.__cause__), "it does not answer"),
     SQLAlchemyError: _fixed("it does not answer as expected"),
     redis.AuthenticationError: _fixed("it refuses the password"),
     redis.BusyLoadingError: _fixed("it is starting up"),

@@ -9,7 +9,8 @@ from cli.ages import answer_time, lasting
 from cli.doctor.findings import Finding, fail, ok, warn
 from cli.doctor.storage import clock_finding, megabytes
 from cli.doctor.subject import Subject
-from cli.places import redis_place
+from cli.places import broker_place, redis_place
+from cli.unread import unread_messages
 from connections.messages import Queue
 from connections.repository.observing import sweep_lag
 from worker.heartbeat import live_threads
@@ -47,9 +48,19 @@ def redis_finding(info: Mapping[str, Any], place: str, seconds: float) -> Findin
     return ok(found, **facts)
 
 
+def check_broker(subject: Subject) -> Finding | None:
+    """Nothing where Redis is the broker, which has a check of its own."""
+    if not subject.settings.broker_url:
+        return None
+    started = time.monotonic()
+    unread_messages(subject.settings, subject.redis)
+    seconds = time.monotonic() - started
+    place = broker_place(subject.settings.broker_url)
+    return ok(f"RabbitMQ at {place}, {answer_time(seconds)} to connect and ask", seconds=round(seconds, 6))
+
+
 def check_workers(subject: Subject) -> Finding:
-    unread = {queue.value: int(subject.redis.llen(queue)) for queue in Queue}
-    return workers_finding(live_threads(subject.redis), unread)
+    return workers_finding(live_threads(subject.redis), unread_messages(subject.settings, subject.redis))
 
 
 def workers_finding(threads: Sequence[int], unread: Mapping[str, int]) -> Finding:
@@ -66,7 +77,7 @@ def check_beat(subject: Subject) -> Finding:
     tick = seconds_since_tick(subject.redis)
     with subject.database.read() as connection:
         lag = sweep_lag(connection)
-    return beat_finding(tick, lag, unread=int(subject.redis.llen(Queue.CONTROL)))
+    return beat_finding(tick, lag, unread=unread_messages(subject.settings, subject.redis)[Queue.CONTROL])
 
 
 def beat_finding(tick: float | None, lag: float | None, *, unread: int) -> Finding:

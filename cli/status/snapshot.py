@@ -10,9 +10,11 @@ import redis
 
 from cli.queue_url import find_redis_url
 from cli.reasons import reason
+from cli.unread import unread_messages
 from connections.bulk.reading import summary
 from connections.contract import Batch, TaskStatus
 from connections.db import Database
+from connections.errors import QueueUnavailable
 from connections.messages import Queue
 from connections.repository import dispatch, observing
 from connections.repository.observing import Ending, HostQueue, InFlightTally
@@ -111,12 +113,9 @@ class Observer:
 
     def _moving(self, hosts: set[str]) -> Moving | str:
         try:
-            with self._redis.pipeline(transaction=False) as pipeline:
-                for queue in Queue:
-                    pipeline.llen(queue)
-                messages = dict(zip(map(str, Queue), pipeline.execute(), strict=True))
+            messages = unread_messages(self._settings, self._redis)
             threads = tuple(live_threads(self._redis))
-        except (redis.RedisError, SettingsError) as error:
+        except (redis.RedisError, QueueUnavailable, SettingsError) as error:
             self.close()  # another `connector up` has another Redis
             return reason(error)
         return Moving(messages, threads, self._pacer.rooms_everywhere(hosts, within=BUDGET_SECONDS))

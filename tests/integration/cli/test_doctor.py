@@ -26,9 +26,11 @@ from tests.factories import connect_command, make_tenant
 from tests.integration.cli.looking import Connector, imitated_worker, new_operator, operator_of
 from tests.integration.worker.stack import Stack
 from tests.processes import beat_command, frozen, running
+from tests.rabbit import Rabbit
 from tests.servers import Valkey, free_port, running_valkey, wait_until
 
-NAMES = ["settings", *(check.name for check in CHECKS if not check.name.startswith("dev "))]
+# There is neither a network for development here nor, but for one test, another broker than Redis.
+NAMES = ["settings", *(check.name for check in CHECKS if not check.name.startswith(("dev ", "broker")))]
 
 
 @pytest.fixture(scope="module")
@@ -314,3 +316,16 @@ def test_beat_and_a_worker_that_live(
             assert beat() == "fail"
             with running(beat_command(), environment=stack.environment, log=stack.log):
                 wait_until(lambda: beat() == "ok", what="beat's ticks")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_rabbitmq(connector: Connector, valkey: Valkey, rabbit: Rabbit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECTOR_BROKER_URL", rabbit.url)
+    with imitated_worker(valkey):
+        broker = examined(connector)["broker"]
+        assert broker["verdict"] == "ok"
+        assert "secret" not in broker["found"]
+
+        rabbit.stop()
+        broker = examined(connector)["broker"]
+        assert (broker["verdict"], broker["found"]) == ("fail", "nothing listens there")

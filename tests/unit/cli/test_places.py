@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.places import database_place, redis_place
+from cli.places import broker_place, database_place, redis_place
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,15 @@ def test_a_database(url: str, place: str) -> None:
 )
 def test_a_queue(url: str, place: str) -> None:
     assert redis_place(url) == place
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("amqp://bob:s3cret@rabbit.example:5673/accounts", "rabbit.example:5673/accounts"),
+        ("amqps://bob:s3%40cret@rabbit.example/a%2Fb", "rabbit.example:5671/a/b"),
+        ("amqp://rabbit.example", "rabbit.example:5672/"),
+    ],
+)
+def test_a_broker(url: str, place: str) -> None:
+    assert broker_place(url) == place
