@@ -1,5 +1,6 @@
 """`make up`: the Procfile's processes in one terminal, from a checkout that has neither Redis nor Postgres."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,9 @@ from tests.servers import free_port
 
 def arguments_of_make_up() -> list[str]:
     """What `make up` calls `connector` with."""
-    done = subprocess.run(["make", "--dry-run", "up"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["make", "--no-print-directory", "--dry-run", "up"]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("ARGS", "MAKE", "MFLAGS"))}
+    done = subprocess.run(command, cwd=ROOT, env=ours, capture_output=True, text=True, check=True)
     _, arguments = done.stdout.splitlines()[-1].split("/bin/connector ")
     return arguments.split()
 

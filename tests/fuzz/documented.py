@@ -35,6 +35,9 @@ _EXAMPLES = {"POST /v1/accounts/connect": 300, "POST /v1/connect/batches": 150, 
 _FEW = 20
 _PREFER = ("respond-async", "wait=0", "wait=60")  # chance would never find them
 
+# What schemathesis takes for a rejection by itself.
+_REJECTS = ("400", "401", "403", "404", "405", "406", "409", "415", "422", "428", "429", "5xx")
+
 # What data that is valid by the document may still be refused for: the profile is not there, or the worker says so.
 _LATER = {"unknown_profile", *(issue.code for error in FAILURES for issue in error.issues)}
 
@@ -124,6 +127,8 @@ def _config(key: str, seed: int) -> SchemathesisConfig:
                 # `error_shape` tells bugs from what workers answer, `intake_agrees` one 422 from another.
                 "not_a_server_error": {"expected-statuses": ["2xx", "4xx", "500", "503", "504"]},
                 "positive_data_acceptance": {"expected-statuses": ["2xx", *later]},
+                # Too many rows are too large a body.
+                "negative_data_rejection": {"expected-statuses": [*_REJECTS, "413"]},
             },
         }
     )
