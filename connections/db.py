@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from connections.errors import ServiceUnavailable
-from connections.postgres import BY_STATEMENT, SILENCE, UNFLUSHED, create_postgres_engine, time_limit
+from connections.postgres import SILENCE, create_postgres_engine, time_limit
 
 # Nobody is held longer by a database that does not answer: from asking for a connection to the end of the transaction.
 TRANSACTION_SECONDS = 8.0
@@ -44,10 +44,10 @@ class Database:
         yield from self._transaction("BEGIN IMMEDIATE", unconfirmed=_UNCONFIRMED)
 
     @contextmanager
-    def write_unflushed(self) -> Iterator[Connection]:
-        """As `write`, for what may be lost with the database's machine, of which the last moment goes: nobody waits
-        until it is on the disk, which takes as long as all the rest. What is written after it is lost no sooner."""
-        yield from self._transaction("BEGIN IMMEDIATE", unconfirmed=_UNCONFIRMED, begin=UNFLUSHED, synchronous="NORMAL")
+    def write_once(self) -> Iterator[Connection]:
+        """As `write`, for a single statement: on Postgres that is a transaction by itself, and needs one round trip
+        instead of three."""
+        yield from self._transaction("BEGIN IMMEDIATE", unconfirmed=_UNCONFIRMED, by_statement=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -55,25 +55,23 @@ class Database:
 
         Each sees what is committed when it begins, as statements of one transaction do on Postgres, too.
         """
-        yield from self._transaction("BEGIN", unconfirmed=None, begin=BY_STATEMENT)
+        yield from self._transaction("BEGIN", unconfirmed=None, by_statement=True)
 
     def _transaction(
-        self, sqlite_begin: str, *, unconfirmed: str | None, begin: str = "BEGIN", synchronous: str = "FULL"
+        self, sqlite_begin: str, *, unconfirmed: str | None, by_statement: bool = False
     ) -> Iterator[Connection]:
-        """`begin` is for Postgres, `sqlite_begin` and `synchronous` are for SQLite."""
         now = time.monotonic()
         if now < self._silent_until:
             raise ServiceUnavailable
         if self._silent_until:
             self._silent_until = now + self._transaction_seconds
         is_silent = is_committing = False
-        limit = time_limit(self._transaction_seconds, begin=begin)
+        limit = time_limit(self._transaction_seconds, by_statement=by_statement)
         try:
             with limit, self.engine.connect() as connection:
                 connection.info["begin"] = sqlite_begin
-                connection.info["synchronous"] = synchronous
                 with connection.begin():
-                    is_committing = begin == BY_STATEMENT
+                    is_committing = by_statement
                     yield connection
                     is_committing = True
         except (OperationalError, InterfaceError, PoolTimeout) as error:
@@ -105,12 +103,11 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver would begin on its own and too late; `_begin_sqlite` does
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
+    # FULL: what was committed survives a power cut, which is what "accepted" promises.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # FULL: what was committed survives a power cut, which is what "accepted" promises.
-    connection.exec_driver_sql(f"PRAGMA synchronous={connection.info.get('synchronous', 'FULL')}")
     # Writers queue up at the start: a read that upgrades to a write later fails at once instead of waiting.
     connection.exec_driver_sql(connection.info.get("begin", "BEGIN"))

@@ -39,11 +39,7 @@ _SERVER_SETTINGS = {
 _FRESH_SECONDS = 1.0
 
 _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
-_begin: ContextVar[str] = ContextVar("begin", default="BEGIN")
-
-# What a connection of the pool is begun with.
-BY_STATEMENT = ""
-UNFLUSHED = "BEGIN; SET LOCAL synchronous_commit = off"
+_by_statement: ContextVar[bool] = ContextVar("by_statement", default=False)
 
 
 class Silent(psycopg.OperationalError):
@@ -54,18 +50,18 @@ SILENCE = (Silent, psycopg.errors.ConnectionTimeout)
 
 
 @contextmanager
-def time_limit(seconds: float, *, begin: str = "BEGIN") -> Iterator[None]:
+def time_limit(seconds: float, *, by_statement: bool = False) -> Iterator[None]:
     """Everything this thread waits for on Postgres within the block, taken together, ends after `seconds`.
 
-    What does not raises one of `SILENCE`. `begin` is what a connection of the pool begins with: `BY_STATEMENT` no
-    transaction, so that each statement is one, `UNFLUSHED` one whose commit does not wait for the disk.
+    What does not raises one of `SILENCE`. With `by_statement` a connection of the pool begins no transaction: each
+    statement is one.
     """
-    token, other_token = _ends_at.set(time.monotonic() + seconds), _begin.set(begin)
+    token, other_token = _ends_at.set(time.monotonic() + seconds), _by_statement.set(by_statement)
     try:
         yield
     finally:
         _ends_at.reset(token)
-        _begin.reset(other_token)
+        _by_statement.reset(other_token)
 
 
 class _Connection(psycopg.Connection[Any]):
@@ -122,12 +118,12 @@ def _check_out(connection: _Connection, record: ConnectionPoolEntry, _proxy: Any
     Then the pool gives up all that are as old, and tries once more with a fresh one.
     """
     used_at: float | None = record.info.get("used_at")
-    begin = _begin.get()
-    if begin == BY_STATEMENT and used_at is not None and time.monotonic() < used_at + _FRESH_SECONDS:
+    by_statement = _by_statement.get()
+    if by_statement and used_at is not None and time.monotonic() < used_at + _FRESH_SECONDS:
         return
     try:
         with time_limit(min(_BEGIN_SECONDS, _ends_at.get() - time.monotonic())):  # leaves time for the fresh one
-            connection.execute(begin, prepare=False)
+            connection.execute("" if by_statement else "BEGIN", prepare=False)
     except psycopg.OperationalError as error:
         if used_at is not None:
             raise InvalidatePoolError from error

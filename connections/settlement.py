@@ -81,8 +81,7 @@ class Settlement:
         return task
 
     def _claim(self, task_ids: Sequence[str], lease: float) -> list[ClaimedTask]:
-        # Lost with the database's machine, a claim is made once more, as that of a worker that was killed.
-        with self._database.write_unflushed() as connection:
+        with self._database.write_once() as connection:
             return tasks.claim_tasks(connection, task_ids, lease=lease, sweep_in=lease + _SWEEP_AFTER_LEASE_SECONDS)
 
     def _claim_each(self, task_ids: Sequence[str]) -> list[ClaimedTask | None]:

@@ -129,37 +129,11 @@ def test_a_transaction_that_dawdles_is_ended(postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sqlite", "postgres_database"])
-def test_what_is_not_waited_for_on_the_disk_is_a_transaction_all_the_same(
-    name: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_single_statement_is_a_transaction(name: str, request: pytest.FixtureRequest) -> None:
     database: Database = request.getfixturevalue(name)
-
-    def insert_and_fail() -> None:
-        with database.write_unflushed() as connection:
-            workspaces.insert_workspace(connection, workspace_id=new_id("ws"), name="Acme")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        insert_and_fail()
-    assert count(database) == 0
-    with database.write_unflushed() as connection:
+    with database.write_once() as connection:
         workspaces.insert_workspace(connection, workspace_id=new_id("ws"), name="Acme")
     assert count(database) == 1
-
-
-# How each says that a commit waits for the disk.
-FLUSHES = {"sqlite": ("PRAGMA synchronous", 2), "postgres_database": ("SHOW synchronous_commit", "on")}
-
-
-@pytest.mark.parametrize("name", ["sqlite", "postgres_database"])
-def test_everything_else_waits_for_the_disk(name: str, request: pytest.FixtureRequest) -> None:
-    """Also on the connection that did not a moment ago."""
-    database: Database = request.getfixturevalue(name)
-    question, waits = FLUSHES[name]
-    with database.write_unflushed() as connection:
-        assert connection.execute(text(question)).scalar() != waits
-    with database.write() as connection:
-        assert connection.execute(text(question)).scalar() == waits
 
 
 def test_a_connection_that_was_lost_while_idle_is_replaced(postgres_database: Database, postgres_url: str) -> None:
