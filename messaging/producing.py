@@ -17,14 +17,18 @@ def producing(producers: ProducerPool, *, timeout: float | None = None) -> Itera
 
     Raises `QueueUnavailable` when there is none, and for what the broker or the way to it does wrong in the block.
     """
-    broker = producers.connections.connection
-    # What RabbitMQ does not take is only among those that kombu would try again.
-    failures = broker.connection_errors + broker.channel_errors + broker.recoverable_connection_errors
     try:
         with producers.acquire(block=True, timeout=timeout) as producer, _sound(producer.connection):
             yield producer
-    except (KombuError, RedisError, *failures) as error:
+    except (KombuError, RedisError, *_failures(producers)) as error:
         raise QueueUnavailable from error
+
+
+def _failures(producers: ProducerPool) -> tuple[type[Exception], ...]:
+    """Of this kind of broker. What RabbitMQ does not take is only among those that kombu would try again."""
+    broker = producers.connections.connection
+    failures: tuple[type[Exception], ...] = broker.connection_errors + broker.channel_errors
+    return failures + tuple(broker.recoverable_connection_errors)
 
 
 @contextmanager

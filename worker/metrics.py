@@ -42,7 +42,7 @@ class WorkerMetrics:
         )
         self._waits = self._histogram(
             "connector_task_wait_seconds",
-            "From the acceptance of a task that somebody waits for to its first attempt.",
+            "From the acceptance of a task that is no row of a batch to its first attempt.",
             _WAITS,
             "platform",
         )
@@ -65,7 +65,7 @@ class WorkerMetrics:
         self._retries.labels(platform, cause).inc()
 
     def begun(self, platform: str, waited: float) -> None:
-        """The first attempt of a task that somebody waits for."""
+        """The first attempt of a task that is no row of a batch."""
         self._waits.labels(platform).observe(waited)
 
     def requested(self, host: str, status: int | None, seconds: float) -> None:

@@ -138,7 +138,7 @@ class Settler:
         policy = policy_after(decision, history) if isinstance(error, RETRIED) else None
         last = _last_failure(task, error)
         body = error.describe(policy) if last is None else last.model_copy(update={"retry_policy": policy})
-        cause = Outcome.of_error(error.describe()).cause or error.code
+        cause = tracing.cause_of(error)
         self._metrics.attempted(task.platform, cause, time.monotonic() - held.started)
         log.info(
             "connect_failed",

@@ -49,18 +49,22 @@ class BatchRow:
     now: datetime
 
 
+# What a `BatchRow` consists of.
+BATCH = (
+    connect_batches.c.id,
+    connect_batches.c.platform,
+    connect_batches.c.total,
+    connect_batches.c.created_at,
+    connect_batches.c.accepted_at,
+    connect_batches.c.canceled_at,
+    connect_batches.c.waits_for,
+    from_now().label("now"),
+)
+
+
 def batch_of(connection: Connection, workspace_id: str, batch_id: str) -> BatchRow | None:
     """None for one that is still arriving, too."""
-    query = select(
-        connect_batches.c.id,
-        connect_batches.c.platform,
-        connect_batches.c.total,
-        connect_batches.c.created_at,
-        connect_batches.c.accepted_at,
-        connect_batches.c.canceled_at,
-        connect_batches.c.waits_for,
-        from_now().label("now"),
-    ).where(
+    query = select(*BATCH).where(
         connect_batches.c.id == batch_id,
         connect_batches.c.workspace_id == workspace_id,
         connect_batches.c.accepted_at.is_not(None),

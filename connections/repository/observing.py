@@ -22,7 +22,7 @@ from connections.models import (
     profiles,
     workspaces,
 )
-from connections.repository.batches import RATE_SECONDS, BatchRow, Tally, rejection_tallies, tallies
+from connections.repository.batches import BATCH, RATE_SECONDS, BatchRow, Tally, rejection_tallies, tallies
 from connections.sqltime import from_now
 
 _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,17 +74,7 @@ def running_batches(connection: Connection, limit: int) -> list[RunningBatch]:
     """The oldest `limit` that were accepted and have not ended. Counts the rows of each."""
     batches = connect_batches.c
     query = (
-        select(
-            batches.id,
-            batches.workspace_id,
-            batches.platform,
-            batches.total,
-            batches.created_at,
-            batches.accepted_at,
-            batches.canceled_at,
-            batches.waits_for,
-            from_now().label("now"),
-        )
+        select(batches.workspace_id, *BATCH)
         .where(UNFINISHED, batches.accepted_at.is_not(None))
         .order_by(batches.created_at, batches.id)
         .limit(limit)
