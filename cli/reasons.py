@@ -64,7 +64,11 @@ def _fixed(text: str) -> Callable[[Exception], str]:
 FAILURES: Mapping[type[Exception], Callable[[Exception], str]] = {
     SettingsError: str,
     ServiceUnavailable: lambda error: _by_text(_DATABASE_REASONS, str(error.__cause__), "it does not answer"),
-    QueueUnavailable: lambda error: _by_text(_BROKER_REASONS, str(error.__cause__), "it does not answer"),
+    QueueUnavailable: lambda error: (
+        reason(error.__cause__)
+        if isinstance(error.__cause__, redis.RedisError)
+        else _by_text(_BROKER_REASONS, str(error.__cause__), "it does not answer")
+    ),
     SQLAlchemyError: _fixed("it does not answer as expected"),
     redis.AuthenticationError: _fixed("it refuses the password"),
     redis.BusyLoadingError: _fixed("it is starting up"),

@@ -4,21 +4,18 @@ import redis
 
 from connections.messages import Queue
 from connections.settings import Settings
+from messaging.depth import QueueDepth, rabbitmq_depth, redis_depth
 
 
 def unread_messages(settings: Settings, client: redis.Redis) -> dict[str, int]:
-    """By the names of the queues. Raises redis-py's errors or, of RabbitMQ, `QueueUnavailable`."""
-    if settings.broker_url:
-        return dict(zip(map(str, Queue), _in_rabbitmq(settings), strict=True))
-    with client.pipeline(transaction=False) as pipeline:
-        for queue in Queue:
-            pipeline.llen(queue)
-        return dict(zip(map(str, Queue), pipeline.execute(), strict=True))
-
-
-def _in_rabbitmq(settings: Settings) -> list[int]:
-    from messaging.depth import rabbitmq_depth
+    """By the names of the queues. Raises `QueueUnavailable`."""
+    if not settings.broker_url:
+        return _counted(redis_depth(client))
     from worker.app import create_app
 
     with create_app(settings) as app:
-        return list(rabbitmq_depth(app)(*Queue))
+        return _counted(rabbitmq_depth(app))
+
+
+def _counted(depth: QueueDepth) -> dict[str, int]:
+    return dict(zip(map(str, Queue), depth(*Queue), strict=True))
