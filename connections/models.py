@@ -2,6 +2,8 @@
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -24,12 +26,20 @@ metadata = MetaData(
     }
 )
 
+LONG_AGO = "1970-01-01 00:00:00"
+
 workspaces = Table(
     "workspaces",
     metadata,
     Column("id", String(40), primary_key=True),
     Column("name", String(200), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # Empty until the first change; it then stands as it was created.
+    Column("updated_at", UtcDateTime),
+    # Kept for the SDKs that set it. Nothing here publishes, so nothing counts against it.
+    Column("per_account_monthly_limit", Integer),
+    # Where the hosted form may send people back to: a list of URL prefixes, None for nowhere.
+    Column("return_urls", JSON(none_as_null=True)),
 )
 
 profiles = Table(
@@ -39,6 +49,13 @@ profiles = Table(
     Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
     Column("name", String(200), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime),
+    # Tasks and accounts that were disconnected name it for good, so the row stays.
+    Column("deleted_at", UtcDateTime),
+    # How the hosted form looks to those who are sent to it.
+    Column("branding_logo_url", String(2048)),
+    Column("branding_display_name", String(200)),
+    Column("branding_primary_color", String(7)),
 )
 Index("ix_profiles_workspace_id", profiles.c.workspace_id, profiles.c.id)
 
@@ -56,6 +73,8 @@ api_keys = Table(
     Column("revoked_at", UtcDateTime),
     # To the minute: a busy key is written once a minute, not once a request.
     Column("last_used_at", UtcDateTime),
+    # What it may do beside the public API, as RFC 6749 writes it: words with a blank between them.
+    Column("scopes", String(200), nullable=False, server_default=""),
 )
 Index("ix_api_keys_workspace_id", api_keys.c.workspace_id, api_keys.c.id)
 
@@ -78,6 +97,25 @@ accounts = Table(
     # The key of both tokens, which each of them names too: tells which rows a key is still needed for.
     Column("token_key", String(16)),
     Column("connected_at", UtcDateTime, nullable=False),
+    Column("disconnected_at", UtcDateTime),
+    # Since when it has this status, and in one word why; empty while it is as it was connected.
+    Column("status_since", UtcDateTime),
+    Column("status_cause", String(64)),
+    # Whose it is in the caller's product, where an end user connected it.
+    Column("external_user_id", String(255)),
+    Column("external_user_email", String(320)),
+    # --- the session. The last refresh that succeeded, and when the access token it brought ends.
+    Column("refreshed_at", UtcDateTime),
+    Column("access_expires_at", UtcDateTime),
+    # A worker may claim the account for a refresh from here on; while one does, the end of its lease. A row that an
+    # older version wrote has been due for ever.
+    Column("refresh_at", UtcDateTime, nullable=False, server_default=LONG_AGO),
+    # Raised by every claim; storing must match it.
+    Column("refresh_fence", Integer, nullable=False, server_default="0"),
+    # In a row; and what the last one was, as the contract's error object.
+    Column("refresh_failures", Integer, nullable=False, server_default="0"),
+    Column("last_error", JSON(none_as_null=True)),
+    Column("last_error_at", UtcDateTime),
 )
 
 # Decides every race: an account is connected at most once in a workspace.
@@ -110,6 +148,51 @@ Index(
     sqlite_where=HAS_TOKENS,
     postgresql_where=HAS_TOKENS,
 )
+
+# A workspace's accounts, the latest first.
+Index("ix_accounts_workspace_id", accounts.c.workspace_id, accounts.c.id)
+HAS_EXTERNAL_USER = text("external_user_id IS NOT NULL")
+Index(
+    "ix_accounts_external_user_id",
+    accounts.c.workspace_id,
+    accounts.c.external_user_id,
+    accounts.c.id,
+    sqlite_where=HAS_EXTERNAL_USER,
+    postgresql_where=HAS_EXTERNAL_USER,
+)
+
+# The sessions that are kept alive, in the order in which they are due.
+IS_KEPT_ALIVE = text("status = 'active' AND refresh_token IS NOT NULL")
+Index("ix_accounts_refresh_at", accounts.c.refresh_at, sqlite_where=IS_KEPT_ALIVE, postgresql_where=IS_KEPT_ALIVE)
+
+# Refresh tokens that nobody uses any more and that still work: of sessions that are to be ended, and those that were
+# replaced a moment ago, which work for two more hours and end with the session that replaced them.
+retired_sessions = Table(
+    "retired_sessions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("platform", String(40), nullable=False),
+    Column("host", String(512), nullable=False),
+    # As the account had it: encrypted for the account's column, `Cell(account_id, "refresh_token")`.
+    Column("refresh_token", LargeBinary, nullable=False),
+    Column("token_key", String(16), nullable=False),
+    Column("retired_at", UtcDateTime, nullable=False),
+    # When it ends by itself, or is given up.
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    # A worker may end it from here on; while one tries, the end of its lease. Empty while the account lives.
+    Column("end_at", UtcDateTime),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+)
+IS_TO_BE_ENDED = text("end_at IS NOT NULL")
+Index(
+    "ix_retired_sessions_end_at",
+    retired_sessions.c.end_at,
+    sqlite_where=IS_TO_BE_ENDED,
+    postgresql_where=IS_TO_BE_ENDED,
+)
+Index("ix_retired_sessions_token_key", retired_sessions.c.token_key, retired_sessions.c.id)
 
 connect_batches = Table(
     "connect_batches",
@@ -202,6 +285,10 @@ connect_tasks = Table(
     Column("dispatch_at", UtcDateTime),
     # The host (`name` or `name:port`) whose budget it waits for. Empty: nobody knows yet where it leads.
     Column("lane", String(255), nullable=False, server_default=""),
+    # --- who asked, for the audit log; the account that is to be reconnected; the link that an end user followed.
+    Column("key_id", String(40)),
+    Column("account_id", String(40)),
+    Column("connect_session_id", String(40)),
 )
 
 IN_FLIGHT = text("status IN ('queued', 'running', 'retrying')")
@@ -287,4 +374,156 @@ idempotency_keys = Table(
     Column("resource_id", String(40), nullable=False),
     Column("request_id", String(128), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+# --- the hosted form: links that a workspace gives to its own users.
+connect_sessions = Table(
+    "connect_sessions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
+    Column("profile_id", ForeignKey("profiles.id"), nullable=False),
+    Column("platform", String(40), nullable=False),
+    Column("key_id", String(40), nullable=False),
+    # SHA-256 of what the link ends in. The link itself is told once.
+    Column("token_hash", LargeBinary(32), nullable=False, unique=True),
+    Column("external_user_id", String(255), nullable=False),
+    Column("external_user_email", String(320)),
+    Column("return_url", String(2048)),
+    Column("allow_quickstart_creds", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    # Tries so far, and the task of the last one.
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("task_id", String(40)),
+    Column("completed_at", UtcDateTime),
+    Column("account_id", String(40)),
+)
+
+# --- a live session for another service of the operator: asked for by the API, which cannot open what is stored,
+# answered by a worker, sealed to a key that only this request has.
+session_requests = Table(
+    "session_requests",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
+    Column("account_id", String(40), nullable=False),
+    Column("key_id", String(40), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Column("public_key", LargeBinary(32), nullable=False),
+    Column("reply_to", String(40), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    # A worker may take it from here on.
+    Column("available_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("sealed_session", LargeBinary),
+    # Why there is none, as the contract's error object.
+    Column("error", JSON(none_as_null=True)),
+)
+IS_ASKED_FOR = text("finished_at IS NULL")
+Index(
+    "ix_session_requests_available_at",
+    session_requests.c.available_at,
+    sqlite_where=IS_ASKED_FOR,
+    postgresql_where=IS_ASKED_FOR,
+)
+
+# --- webhooks, and what is to be delivered to them: written in the transaction of the change that it tells of.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("url", String(2048), nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("active", Boolean, nullable=False),
+    # HPKE ciphertext, as of credentials: the API can show a secret while it makes it, and never again.
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("sealing_key", String(16), nullable=False, index=True),
+    Column("secret_preview", String(20), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    # Nothing is sent before, because its receiver fails; and how often in a row.
+    Column("paused_until", UtcDateTime),
+    Column("failures", Integer, nullable=False, server_default="0"),
+)
+Index("ix_webhooks_workspace_id", webhooks.c.workspace_id, webhooks.c.id)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    # The order in which they were written: that of one subject is the order of its changes.
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
+    # The same for every webhook that is told, and for every time that it is sent.
+    Column("event_id", String(40), nullable=False),
+    Column("event", String(60), nullable=False),
+    # The account or batch that it is about: what is about one is delivered in order.
+    Column("subject", String(40), nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    # `pending`, `delivered` or `dead`.
+    Column("status", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    # A worker may send it from here on; while one does, the end of its lease. Empty once it has ended.
+    Column("due_at", UtcDateTime),
+    # Given up then.
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime, index=True),
+    Column("last_status", Integer),
+    Column("last_error", String(64)),
+)
+IS_TO_BE_DELIVERED = text("due_at IS NOT NULL")
+Index(
+    "ix_webhook_deliveries_due_at",
+    webhook_deliveries.c.due_at,
+    sqlite_where=IS_TO_BE_DELIVERED,
+    postgresql_where=IS_TO_BE_DELIVERED,
+)
+Index(
+    "ix_webhook_deliveries_subject",
+    webhook_deliveries.c.webhook_id,
+    webhook_deliveries.c.subject,
+    webhook_deliveries.c.number,
+    sqlite_where=IS_TO_BE_DELIVERED,
+    postgresql_where=IS_TO_BE_DELIVERED,
+)
+Index(
+    "ix_webhook_deliveries_status",
+    webhook_deliveries.c.webhook_id,
+    webhook_deliveries.c.status,
+    webhook_deliveries.c.number,
+)
+
+# --- who did what to which account, when, and how it ended. Written once, never changed.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    # The id of a key or of a link that was given out, or the part of the service that did it by itself.
+    Column("actor", String(60), nullable=False),
+    Column("action", String(60), nullable=False),
+    Column("account_id", String(40)),
+    # What else it was done to: a profile, a webhook, a key.
+    Column("target", String(40)),
+    Column("outcome", String(20), nullable=False),
+    Column("cause", String(64)),
+    Column("request_id", String(128)),
+)
+Index("ix_audit_log_workspace_id", audit_log.c.workspace_id, audit_log.c.id)
+OF_AN_ACCOUNT = text("account_id IS NOT NULL")
+Index(
+    "ix_audit_log_account_id",
+    audit_log.c.account_id,
+    audit_log.c.id,
+    sqlite_where=OF_AN_ACCOUNT,
+    postgresql_where=OF_AN_ACCOUNT,
 )

@@ -11,11 +11,17 @@ from connections.contract import TaskStatus
 from connections.models import (
     accounts,
     api_keys,
+    audit_log,
     connect_batch_rejections,
     connect_batches,
+    connect_sessions,
     connect_tasks,
     idempotency_keys,
     profiles,
+    retired_sessions,
+    session_requests,
+    webhook_deliveries,
+    webhooks,
     workspaces,
 )
 
@@ -39,6 +45,12 @@ class Size:
     idempotency_keys: int = 50_000
     batches: int = 2_000
     batch_tasks: int = 8_000
+    retired_sessions: int = 5_000
+    connect_sessions: int = 5_000
+    session_requests: int = 5_000
+    webhooks: int = 2_000
+    deliveries: int = 20_000
+    audit_entries: int = 20_000
 
     def is_in_batch(self, task: int) -> bool:
         return self.open_tasks // 2 <= task < self.open_tasks // 2 + self.batch_tasks
@@ -120,8 +132,102 @@ def fill(connection: Connection, size: Size = Size()) -> None:
                 "refresh_token": b"key1.refresh",
                 "token_key": "key1",
                 "connected_at": now,
+                # A hundredth is due.
+                "refresh_at": now + DAY * (n / size.accounts - 0.01),
+                "external_user_id": f"user_{n}" if n % 5 == 0 else None,
             }
             for n in range(size.accounts)
+        ],
+        retired_sessions: [
+            {
+                "id": f"rs_{n}",
+                "account_id": f"sa_{n}",
+                "platform": "bluesky",
+                "host": "https://pds.test",
+                "refresh_token": b"key1.refresh",
+                "token_key": "key1",
+                "retired_at": now,
+                "expires_at": now + DAY * (0.9 - n / size.retired_sessions),
+                "end_at": now if n % 10 == 0 else None,
+            }
+            for n in range(size.retired_sessions)
+        ],
+        connect_sessions: [
+            {
+                "id": f"cs_{n}",
+                "workspace_id": workspace(n, size),
+                "profile_id": f"pr_{n}",
+                "platform": "bluesky",
+                "key_id": f"key_{n}",
+                "token_hash": digest(n),
+                "external_user_id": f"user_{n}",
+                "allow_quickstart_creds": False,
+                "created_at": now,
+                "expires_at": now + DAY * (0.9 - n / size.connect_sessions),
+            }
+            for n in range(size.connect_sessions)
+        ],
+        session_requests: [
+            {
+                "id": f"sq_{n}",
+                "workspace_id": workspace(n, size),
+                "account_id": f"sa_{n}",
+                "key_id": f"key_{n}",
+                "request_id": f"req_{n}",
+                "public_key": digest(n),
+                "reply_to": "shim_1",
+                "created_at": now,
+                "expires_at": now + DAY * (0.9 - n / size.session_requests),
+                "available_at": now,
+                "finished_at": None if n % 100 == 0 else now,
+            }
+            for n in range(size.session_requests)
+        ],
+        webhooks: [
+            {
+                "id": f"wh_{n}",
+                "workspace_id": workspace(n, size) if n < size.workspaces else f"ws_{size.workspaces - 1}",
+                "name": "hook",
+                "url": "https://receiver.test/hook",
+                "events": ["account.connected"],
+                "active": True,
+                "sealed_secret": b"key1.sealed",
+                "sealing_key": "key1",
+                "secret_preview": "whsec_…1234",
+                "created_at": now,
+                "updated_at": now,
+            }
+            for n in range(size.webhooks)
+        ],
+        webhook_deliveries: [
+            {
+                "id": f"wd_{n}",
+                "webhook_id": f"wh_{n % size.webhooks}",
+                "workspace_id": workspace(n, size),
+                "event_id": f"evt_{n}",
+                "event": "account.connected",
+                "subject": f"sa_{n}",
+                "data": {"id": f"sa_{n}"},
+                "created_at": now,
+                # Most were delivered during the last 60 days; of the others half are due.
+                "status": "pending" if n % 20 == 0 else "dead" if n % 20 == 1 else "delivered",
+                "due_at": (now if n % 40 == 0 else now + DAY) if n % 20 == 0 else None,
+                "expires_at": now + DAY,
+                "finished_at": None if n % 20 == 0 else now - 60 * DAY * n / size.deliveries,
+            }
+            for n in range(size.deliveries)
+        ],
+        audit_log: [
+            {
+                "id": f"al_{n:06}",
+                "workspace_id": workspace(n, size),
+                "at": now - 60 * DAY * n / size.audit_entries,
+                "actor": f"key_{n % size.api_keys}",
+                "action": "account.connect",
+                "account_id": f"sa_{n}",
+                "outcome": "succeeded",
+            }
+            for n in range(size.audit_entries)
         ],
         connect_tasks: [task_values(n, size, now) for n in range(size.tasks)],
         connect_batches: [

@@ -14,17 +14,21 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from connections import repository
+from connections.audit import Action, AuditEntry
 from connections.contract import Issue, RejectedRow, TaskStatus
 from connections.db import Database
+from connections.events import Event, EventType
 from connections.ids import new_id
 from connections.repository import (
     accounts,
+    audit,
     batch_intake,
     batches,
     dispatch,
     idempotency,
     keys,
     observing,
+    outbox,
     retention,
     tasks,
     workspaces,
@@ -112,6 +116,9 @@ def stage_and_take_back(connection: Connection) -> None:
     batch_intake.delete_batch_arriving(connection, ARRIVING.id)
 
 
+ENTRY = AuditEntry("ws_1", "key_1", Action.ACCOUNT_CONNECT, account_id="sa_1")
+EVENT = Event("ws_1", EventType.ACCOUNT_CONNECTED, "sa_1", {"id": "sa_1"})
+
 # A key that is to be retired is needed by few rows; `count_…` below is about one that all rows need.
 CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     accounts.insert_account: lambda c: accounts.insert_account(c, NEW_ACCOUNT),
@@ -120,6 +127,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
         c, "ws_1", "bluesky", [f"person{n}.test" for n in range(16)]
     ),
     accounts.connected_account: lambda c: accounts.connected_account(c, "ws_1", "bluesky", "did:plc:1"),
+    audit.record: lambda c: audit.record(c, [ENTRY]),
     batch_intake.known_profiles: lambda c: batch_intake.known_profiles(c, "ws_1", [f"pr_{n}" for n in range(500)]),
     batch_intake.insert_batch: lambda c: batch_intake.insert_batch(c, ARRIVING),
     batch_intake.stage_rows: lambda c: batch_intake.stage_rows(c, ARRIVING, STAGED),
@@ -155,6 +163,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     observing.waiting_by_host: lambda c: observing.waiting_by_host(c, [BATCH]),
     observing.endings: lambda c: observing.endings(c, seconds=30 * 86400.0, count_to=500),
     observing.task_story: lambda c: observing.task_story(c, OPEN),
+    outbox.emit: lambda c: outbox.emit(c, [EVENT]),
     retention.delete_batch: prune,
     tasks.insert_task: new_task,
     tasks.task_in_flight: lambda c: tasks.task_in_flight(c, OPEN_WORKSPACE, digest(1)),

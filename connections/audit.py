@@ -1,0 +1,62 @@
+"""What the audit log says: who did what to which account, and how it ended.
+
+An entry is written in the transaction of what it tells of, so there is none without the other. It names and never
+quotes: ids, words of ours, no text that a caller or a platform wrote.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+# Who acts when no key and no link does.
+WORKER = "worker"
+"""The service by itself, such as by refreshing a session."""
+OPERATOR = "operator"
+"""Somebody at the command line."""
+UNKNOWN = "unknown"
+"""A request from before there was an audit log."""
+
+
+class Action(StrEnum):
+    """What was done."""
+
+    ACCOUNT_CONNECT = "account.connect"
+    ACCOUNT_RECONNECT = "account.reconnect"
+    ACCOUNT_DISCONNECT = "account.disconnect"
+    ACCOUNT_REFUSED = "account.refused"
+    """Its platform refused to go on with its session."""
+    ACCOUNT_SESSION = "account.session"
+    """Its live session was given to another service of the operator."""
+    BATCH_CREATE = "batch.create"
+    BATCH_CANCEL = "batch.cancel"
+    CONNECT_SESSION_CREATE = "connect_session.create"
+    KEY_CREATE = "key.create"
+    KEY_REVOKE = "key.revoke"
+    PROFILE_CREATE = "profile.create"
+    PROFILE_UPDATE = "profile.update"
+    PROFILE_DELETE = "profile.delete"
+    WEBHOOK_CREATE = "webhook.create"
+    WEBHOOK_UPDATE = "webhook.update"
+    WEBHOOK_ROTATE = "webhook.rotate"
+    WEBHOOK_DELETE = "webhook.delete"
+    WEBHOOK_REPLAY = "webhook.replay"
+    WORKSPACE_UPDATE = "workspace.update"
+
+
+class AuditOutcome(StrEnum):
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """`actor` is the id of a key or of a connect session, or one of the words above. `target` is the id of what else it
+    was done to: a profile, a webhook, a key. `cause` says in one word why it failed."""
+
+    workspace_id: str
+    actor: str
+    action: Action
+    outcome: AuditOutcome = AuditOutcome.SUCCEEDED
+    account_id: str | None = None
+    target: str | None = None
+    cause: str | None = None
+    request_id: str | None = None
