@@ -139,7 +139,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         **(_ON_RABBITMQ if settings.broker_url else _ON_REDIS),
         # The same exchange and key as the worker's: a binding of another name would be a second way into the queue.
         "task_queues": [
-            KombuQueue(name, Exchange(name), routing_key=name) for name in (Queue.CONNECT.value, Queue.CONTROL.value)
+            KombuQueue(name, Exchange(name), routing_key=name)
+            for name in (Queue.CONNECT.value, Queue.CONTROL.value, Queue.UPKEEP.value)
         ],
         # A misspelt queue is a mistake to hear of now, not a queue that nobody reads.
         "task_create_missing_queues": False,

@@ -65,7 +65,10 @@ def worker(
         int | None, typer.Option(min=1, max=1024, help="Attempts at the same time; else CONNECTOR_WORKER_THREADS.")
     ] = None,
     queues: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="Of connect, connect.bulk and connect.control; else all.")
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME", help="Of connect, connect.bulk, connect.control and connect.upkeep; else all."
+        ),
     ] = None,
 ) -> None:
     """Run one worker. SIGTERM lets it finish what it has begun."""

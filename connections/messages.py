@@ -7,11 +7,13 @@ from enum import StrEnum
 
 
 class Queue(StrEnum):
-    """`CONNECT` has a caller waiting, `BULK` has not, `CONTROL` is housekeeping."""
+    """`CONNECT` has a caller waiting, `BULK` has not, `CONTROL` is housekeeping; `UPKEEP` is about accounts that are
+    connected. That is apart, so that workers of a version that knows no such work are not asked to do it."""
 
     CONNECT = "connect"
     BULK = "connect.bulk"
     CONTROL = "connect.control"
+    UPKEEP = "connect.upkeep"
 
 
 CONNECT_ACCOUNT = "connector.connect_account"
@@ -19,6 +21,11 @@ CONNECT_ACCOUNTS = "connector.connect_accounts"
 DISPATCH = "connector.dispatch"
 SWEEP = "connector.sweep"
 PRUNE = "connector.prune"
+
+REFRESH_SESSIONS = "connector.refresh_sessions"
+END_SESSIONS = "connector.end_sessions"
+OPEN_SESSION = "connector.open_session"
+DELIVER_EVENTS = "connector.deliver_events"
 
 # The header of a message with the Unix time at which it was sent, in seconds.
 SENT_AT = "sent_at"

@@ -60,7 +60,7 @@ def test_an_idle_service(connector: Connector, valkey: Valkey) -> None:
     hosts = host_classes(load_settings()).keys()
 
     assert told["in_flight"] == told["batches"] == []
-    assert told["messages"] == {"connect": 0, "connect.bulk": 0, "connect.control": 0}
+    assert told["messages"] == {"connect": 0, "connect.bulk": 0, "connect.control": 0, "connect.upkeep": 0}
     assert told["workers"] == {"count": 1, "threads": 64, "free": 64}
     assert {host["host"] for host in told["hosts"]} == hosts
     assert {host["budget"]["next_turn_seconds"] for host in told["hosts"]} == {0.0}
