@@ -21,7 +21,7 @@ HOSTS = 5
 BATCHES = 4
 
 # What there is beside batches, and what one of those takes.
-_OTHER_LINES = 21
+_OTHER_LINES = 22
 _BATCH_LINES = 5
 
 _NOTHING = Text("-", style="bright_black")
