@@ -30,6 +30,7 @@ from connections.repository import (
     observing,
     outbox,
     retention,
+    retiring,
     tasks,
     workspaces,
 )
@@ -165,6 +166,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     observing.task_story: lambda c: observing.task_story(c, OPEN),
     outbox.emit: lambda c: outbox.emit(c, [EVENT]),
     retention.delete_batch: prune,
+    retiring.retire_sessions: lambda c: retiring.retire_sessions(c, "sa_1"),
     tasks.insert_task: new_task,
     tasks.task_in_flight: lambda c: tasks.task_in_flight(c, OPEN_WORKSPACE, digest(1)),
     tasks.make_patient: lambda c: tasks.make_patient(c, OPEN, max_attempts=12, expires_in=3600),
