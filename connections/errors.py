@@ -23,6 +23,7 @@
         ├── Refusal                   final, never retried
         │   ├── CredentialsRejected
         │   ├── AlreadyConnected
+        │   ├── AnotherAccount        the credentials of a reconnect are not this account's
         │   └── InvalidIdentity       one issue on one credential field
         │       ├── InvalidHandle
         │       ├── HandleNotFound
@@ -240,6 +241,13 @@ class AlreadyConnected(Refusal):
     """This account is already connected in this workspace."""
 
     code = "ACCOUNT_ALREADY_CONNECTED"
+    source = ErrorSource.UNIPOST
+
+
+class AnotherAccount(Refusal):
+    """These credentials open another account than the one that is to be reconnected."""
+
+    code = "ACCOUNT_MISMATCH"
     source = ErrorSource.UNIPOST
 
 

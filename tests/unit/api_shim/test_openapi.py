@@ -19,12 +19,14 @@ from tests.unit.api_shim.conftest import Api
 Json = dict[str, Any]
 
 CONNECT = "/v1/accounts/connect"
+RECONNECT = "/v1/accounts/{account_id}/reconnect"
 BATCHES = "/v1/connect/batches"
 BATCH = "/v1/connect/batches/{batch_id}"
 ANY = {400, 405, 500}
 WITH_A_KEY = ANY | {401, 429, 503}
 STATUSES = {
     ("post", CONNECT): WITH_A_KEY | {201, 202, 409, 413, 415, 422, 504},
+    ("post", RECONNECT): WITH_A_KEY | {200, 202, 404, 409, 413, 415, 422, 504},
     ("get", "/v1/connect/tasks/{task_id}"): WITH_A_KEY | {200, 404, 422},
     ("post", BATCHES): WITH_A_KEY | {202, 413, 415, 422},
     ("get", BATCH): WITH_A_KEY | {200, 404},
@@ -108,9 +110,11 @@ def raised_by(operation: Operation) -> set[type[ConnectorError]]:
         raised |= {errors.PayloadTooLarge, errors.UnsupportedMediaType, errors.ValidationFailed}
     if "Idempotency-Key" in operation.parameters:
         raised |= {errors.IdempotencyKeyReused}
-    if operation.path == CONNECT:
+    if operation.path in (CONNECT, RECONNECT):
         raised |= {errors.QueueUnavailable, errors.ConnectTimeout, errors.TaskExpired, errors.KeyUnavailable}
         raised |= {*concrete(errors.PlatformError)}
+    if operation.path == CONNECT:
+        raised -= {errors.AnotherAccount}
     if operation.path == "/readyz":
         raised |= {errors.ServiceUnavailable}
     return raised
