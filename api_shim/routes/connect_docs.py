@@ -123,7 +123,7 @@ _BODIES = {
 _RECONNECT_BODIES = {
     "Bluesky": {
         "summary": "A handle and a new app password",
-        "value": {"credentials": {"handle": "alice.bsky.social", "app_password": "efgh-abcd-wxyz-2345"}},
+        "value": {"credentials": {"handle": "alice.bsky.social", "app_password": "abcd-efgh-2345-wxyz"}},
     },
 }
 

@@ -161,7 +161,9 @@ def headers_of(operation: Operation, status: int) -> set[str]:
     named |= {401: {"WWW-Authenticate"}, 405: {"Allow"}}.get(status, set())
     named |= {"Retry-After"} if status in {202, 429, 503, 504} else set()
     match operation.path, status:
-        case "/v1/accounts/connect", 201 | 202 | 401 | 409 | 422 | 429 | 500 | 503 | 504:
+        case "/v1/accounts/connect" | "/v1/accounts/{account_id}/reconnect", (
+            200 | 201 | 202 | 401 | 409 | 422 | 429 | 500 | 503 | 504
+        ):
             named |= {"Preference-Applied"}
             named |= {"Location"} if status in {202, 504} else set()
             named |= {"Retry-After"} if status == 500 else set()
@@ -196,6 +198,8 @@ def test_every_header_that_is_read_is_documented(operations: list[Operation]) ->
     assert named == {(operation.path, "X-Request-Id") for operation in operations} | {
         (CONNECT, "Prefer"),
         (CONNECT, "Idempotency-Key"),
+        (RECONNECT, "Prefer"),
+        (RECONNECT, "Idempotency-Key"),
         (BATCHES, "Idempotency-Key"),
         (f"{BATCH}/events", "Last-Event-ID"),
     }
