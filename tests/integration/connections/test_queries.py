@@ -94,7 +94,8 @@ def new_api_key(connection: Connection) -> None:
 
 def prune(connection: Connection) -> object:
     return [
-        retention.delete_batch(connection, one, limit=200) for one in retention.retentions(task_seconds=30 * 86400.0)
+        retention.delete_batch(connection, one, limit=200)
+        for one in retention.retentions(task_seconds=30 * 86400.0, audit_seconds=365 * 86400.0)
     ]
 
 
