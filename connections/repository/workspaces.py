@@ -139,11 +139,20 @@ def note_use(connection: Connection, key_id: str) -> None:
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=from_now()))
 
 
-def revoke_api_key(connection: Connection, key: str) -> bool:
-    """`key` is an id or a visible prefix. False when there is none that still works."""
+class RevokedKey(NamedTuple):
+    """Which key it was, and whose."""
+
+    id: str
+    workspace_id: str
+
+
+def revoke_api_key(connection: Connection, key: str) -> RevokedKey | None:
+    """`key` is an id or a visible prefix. None when there is none that still works."""
     change = (
         update(api_keys)
         .where((api_keys.c.id == key) | (api_keys.c.prefix == key), api_keys.c.revoked_at.is_(None))
         .values(revoked_at=from_now())
+        .returning(api_keys.c.id, api_keys.c.workspace_id)
     )
-    return connection.execute(change).rowcount == 1
+    row = connection.execute(change).first()
+    return None if row is None else RevokedKey(*row)

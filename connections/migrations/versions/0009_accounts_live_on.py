@@ -76,10 +76,10 @@ INDEXES: tuple[tuple[str, str, Sequence[str], str | None], ...] = (
     ("ix_webhook_deliveries_status", "webhook_deliveries", ["webhook_id", "status", "number"], None),
     ("ix_audit_log_at", "audit_log", ["at", "id"], None),
     ("ix_audit_log_workspace_id", "audit_log", ["workspace_id", "at", "id"], None),
+    ("ix_audit_log_account_id", "audit_log", ["workspace_id", "account_id", "at", "id"], None),
     ("ix_audit_log_actor", "audit_log", ["workspace_id", "actor", "at", "id"], None),
     ("ix_audit_log_action", "audit_log", ["workspace_id", "action", "at", "id"], None),
-    ("ix_audit_log_failed", "audit_log", ["workspace_id", "at", "id"], "outcome = 'failed'"),
-    ("ix_audit_log_account_id", "audit_log", ["account_id", "at", "id"], "account_id IS NOT NULL"),
+    ("ix_audit_log_outcome", "audit_log", ["workspace_id", "outcome", "at", "id"], None),
 )
 
 # An entry is not changed, and not deleted within 90 days.

@@ -6,8 +6,9 @@ What a statement reads must not grow with its tables: no scan of a table, no sor
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from itertools import product
 from typing import Any
 
 import pytest
@@ -118,6 +119,29 @@ def stage_and_take_back(connection: Connection) -> None:
 
 
 ENTRY = AuditEntry("ws_1", "key_1", Action.ACCOUNT_CONNECT, account_id="sa_1")
+FILTERS: tuple[dict[str, str], ...] = (
+    {},
+    {"account_id": "sa_1"},
+    {"actor": "key_1"},
+    {"actor": "nobody"},
+    {"action": "account.connect"},
+    {"action": "key.revoke"},
+    {"outcome": "failed"},
+    {"outcome": "succeeded"},
+    {"actor": "key_1", "action": "account.connect", "outcome": "failed"},
+    {"action": "account.connect", "outcome": "failed"},
+)
+
+
+def audit_pages(connection: Connection) -> None:
+    """Each filter alone and some together, in a workspace and in all, from the latest entry and from further down."""
+    now = datetime.now(UTC)
+    since, until, far_down = now - timedelta(days=50), now - timedelta(days=5), now - timedelta(days=30)
+    for workspace_id, given, before in product(("ws_1", None), FILTERS, (None, audit.Position(far_down, "al_1"))):
+        wanted = audit.AuditFilter(workspace_id, since=since, until=until, **given)
+        audit.audit_page(connection, wanted, before=before, limit=100)
+
+
 EVENT = Event("ws_1", EventType.ACCOUNT_CONNECTED, "sa_1", {"id": "sa_1"})
 
 # A key that is to be retired is needed by few rows; `count_…` below is about one that all rows need.
@@ -128,6 +152,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
         c, "ws_1", "bluesky", [f"person{n}.test" for n in range(16)]
     ),
     accounts.connected_account: lambda c: accounts.connected_account(c, "ws_1", "bluesky", "did:plc:1"),
+    audit.audit_page: audit_pages,
     audit.record: lambda c: audit.record(c, [ENTRY]),
     batch_intake.known_profiles: lambda c: batch_intake.known_profiles(c, "ws_1", [f"pr_{n}" for n in range(500)]),
     batch_intake.insert_batch: lambda c: batch_intake.insert_batch(c, ARRIVING),
