@@ -1,5 +1,6 @@
 """The audit log as its readers see it. Blocking; call it from a thread."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,8 @@ from connections.repository.audit import AuditFilter, AuditRow, Position
 
 # A cursor is the last entry of the page before: its microseconds since 1970, and its id. To the caller it is a word.
 CURSOR_PATTERN = "^[0-9a-f]{1,14}-[0-9A-Za-z_]{1,40}$"
+_ROWS_AT_ONCE = 500
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -29,6 +32,18 @@ def read_page(database: Database, wanted: AuditFilter, *, cursor: str | None, li
     with database.read() as connection:
         page = audit.audit_page(connection, wanted, before=before, limit=limit)
     return AuditLogPage([entry_of(row) for row in page.rows], page.next and _cursor(page.next))
+
+
+def read_all(database: Database, wanted: AuditFilter) -> Iterator[AuditRow]:
+    """To the end of the log, some hundred at a time, each of which is a transaction."""
+    before: Position | None = None
+    while True:
+        with database.read() as connection:
+            page = audit.audit_page(connection, wanted, before=before, limit=_ROWS_AT_ONCE)
+        yield from page.rows
+        before = page.next
+        if before is None:
+            return
 
 
 def entry_of(row: AuditRow) -> AuditLogEntry:

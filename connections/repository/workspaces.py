@@ -1,5 +1,6 @@
 """Workspaces, their profiles and their API keys."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -133,6 +134,19 @@ def api_key_by_prefix(connection: Connection, prefix: str) -> ApiKeyRow | None:
 def api_keys_of(connection: Connection, workspace_id: str) -> list[ApiKeyRow]:
     query = select(*_API_KEY).where(api_keys.c.workspace_id == workspace_id).order_by(api_keys.c.id)
     return [ApiKeyRow(**row._mapping) for row in connection.execute(query)]
+
+
+class NamedKey(NamedTuple):
+    """A key as people know it."""
+
+    id: str
+    prefix: str
+    name: str
+
+
+def api_keys_named(connection: Connection, key_ids: Collection[str]) -> list[NamedKey]:
+    query = select(api_keys.c.id, api_keys.c.prefix, api_keys.c.name).where(api_keys.c.id.in_(key_ids))
+    return [NamedKey(*row) for row in connection.execute(query)]
 
 
 def note_use(connection: Connection, key_id: str) -> None:

@@ -221,6 +221,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     workspaces.insert_api_key: new_api_key,
     workspaces.api_key_by_prefix: lambda c: workspaces.api_key_by_prefix(c, "up_test_1"),
     workspaces.api_keys_of: lambda c: workspaces.api_keys_of(c, "ws_1"),
+    workspaces.api_keys_named: lambda c: workspaces.api_keys_named(c, [f"key_{n}" for n in range(50)]),
     workspaces.note_use: lambda c: workspaces.note_use(c, "key_1"),
     workspaces.revoke_api_key: lambda c: workspaces.revoke_api_key(c, "up_test_1"),
 }
