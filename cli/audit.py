@@ -37,24 +37,26 @@ def audit(
     from cli.audit_table import print_table
     from cli.tables import open_database, workspace_id_of
     from connections.auditing import read_all
+    from connections.repository import workspaces
     from connections.repository.audit import AuditFilter
     from connections.settings import load_settings
 
     if json and csv:
         raise typer.BadParameter("--json or --csv, not both")
     with open_database(load_settings()) as database:
-        workspace_id: str | None = None
-        if workspace is not None:
-            with database.read() as connection:
-                workspace_id = workspace_id_of(connection, workspace)
-        wanted = AuditFilter(
-            workspace_id,
-            account_id=account,
-            actor=actor,
-            action=action,
-            since=None if since is None else datetime.now(UTC) - timedelta(seconds=since),
+        with database.read() as connection:
+            if workspace is None:
+                workspace_ids = [one.id for one in workspaces.all_workspaces(connection)]
+            else:
+                workspace_ids = [workspace_id_of(connection, workspace)]
+        first = None if since is None else datetime.now(UTC) - timedelta(seconds=since)
+        rows = read_all(
+            database,
+            [
+                AuditFilter(workspace_id, account_id=account, actor=actor, action=action, since=first)
+                for workspace_id in workspace_ids
+            ],
         )
-        rows = read_all(database, wanted)
         if json or csv:
             sys.stdout.writelines((json_lines if json else csv_lines)(islice(rows, limit)))
             return

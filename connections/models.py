@@ -508,7 +508,7 @@ audit_log = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("workspace_id", ForeignKey("workspaces.id"), nullable=False),
-    Column("at", UtcDateTime, nullable=False),
+    Column("at", UtcDateTime, nullable=False, index=True),
     # The id of a key or of a link that was given out, or the part of the service that did it by itself.
     Column("actor", String(60), nullable=False),
     Column("action", String(60), nullable=False),
@@ -519,9 +519,7 @@ audit_log = Table(
     Column("cause", String(64)),
     Column("request_id", String(128)),
 )
-# The latest first, of all, of a workspace, and in it by each of the filters: what `repository.audit` reads is a stretch
-# of one of these.
-Index("ix_audit_log_at", audit_log.c.at, audit_log.c.id)
+# The latest first, of a workspace, and in it by each of the filters: a stretch of one of these is what is read.
 Index("ix_audit_log_workspace_id", audit_log.c.workspace_id, audit_log.c.at, audit_log.c.id)
 Index("ix_audit_log_account_id", audit_log.c.workspace_id, audit_log.c.account_id, audit_log.c.at, audit_log.c.id)
 Index("ix_audit_log_actor", audit_log.c.workspace_id, audit_log.c.actor, audit_log.c.at, audit_log.c.id)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, insert, literal, select, tuple
 
 from connections.audit import AuditEntry
 from connections.ids import new_id
-from connections.models import accounts, audit_log
+from connections.models import audit_log
 from connections.sqltime import UtcDateTime, from_now
 
 
@@ -40,10 +40,10 @@ _RECORD = insert(audit_log).values(at=from_now())
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries are wanted: those that have all that is given. `since` is the first instant, `until` the first one
-    after; without a workspace those of all."""
+    """Which entries of a workspace are wanted: those that have all that is given. `since` is the first instant, `until`
+    the first one after."""
 
-    workspace_id: str | None = None
+    workspace_id: str
     account_id: str | None = None
     actor: str | None = None
     action: str | None = None
@@ -115,23 +115,18 @@ def audit_page(connection: Connection, wanted: AuditFilter, *, before: Position 
     return _page([AuditRow(**row._mapping) for row in connection.execute(query)], others, limit, look_at)
 
 
-def _stretch(wanted: AuditFilter) -> tuple[dict[str, ColumnElement[str]], dict[str, str]]:
+def _stretch(wanted: AuditFilter) -> tuple[dict[str, str], dict[str, str]]:
     """The columns that the index begins with and what they must be, and what the others of its entries must be."""
-    given = {name: value for name in _BY_INDEX if (value := getattr(wanted, name)) is not None}
-    index: dict[str, ColumnElement[str]] = {}
-    if wanted.workspace_id is not None:
-        index["workspace_id"] = literal(wanted.workspace_id)
-    elif wanted.account_id is not None:
-        its_workspace = select(accounts.c.workspace_id).where(accounts.c.id == wanted.account_id)
-        index["workspace_id"] = its_workspace.scalar_subquery()
-    if index and given:
-        name = next(iter(given))
-        index[name] = literal(given.pop(name))
-    return index, given
+    others = {name: value for name in _BY_INDEX if (value := getattr(wanted, name)) is not None}
+    index = {"workspace_id": wanted.workspace_id}
+    if name := next(iter(others), None):
+        index[name] = others.pop(name)
+    return index, others
 
 
-def _place(index: Mapping[str, ColumnElement[str]], position: Position) -> ColumnElement[Any]:
-    return tuple_(*index.values(), literal(position.at, UtcDateTime), literal(position.id))
+def _place(index: Mapping[str, str], position: Position) -> ColumnElement[Any]:
+    values = [literal(value) for value in index.values()]
+    return tuple_(*values, literal(position.at, UtcDateTime), literal(position.id))
 
 
 def _page(rows: list[AuditRow], others: Mapping[str, str], limit: int, look_at: int) -> AuditPage:

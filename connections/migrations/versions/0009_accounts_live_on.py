@@ -74,7 +74,7 @@ INDEXES: tuple[tuple[str, str, Sequence[str], str | None], ...] = (
     ("ix_webhook_deliveries_due_at", "webhook_deliveries", ["due_at"], "due_at IS NOT NULL"),
     ("ix_webhook_deliveries_subject", "webhook_deliveries", ["webhook_id", "subject", "number"], "due_at IS NOT NULL"),
     ("ix_webhook_deliveries_status", "webhook_deliveries", ["webhook_id", "status", "number"], None),
-    ("ix_audit_log_at", "audit_log", ["at", "id"], None),
+    ("ix_audit_log_at", "audit_log", ["at"], None),
     ("ix_audit_log_workspace_id", "audit_log", ["workspace_id", "at", "id"], None),
     ("ix_audit_log_account_id", "audit_log", ["workspace_id", "account_id", "at", "id"], None),
     ("ix_audit_log_actor", "audit_log", ["workspace_id", "actor", "at", "id"], None),

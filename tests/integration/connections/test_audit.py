@@ -8,11 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
+from connections import auditing
 from connections.audit import Action, AuditEntry, AuditOutcome
-from connections.auditing import read_page
+from connections.auditing import read_all, read_page
 from connections.contract import AuditLogEntry
 from connections.db import Database
-from connections.models import accounts, audit_log, profiles, workspaces
+from connections.models import audit_log, workspaces
 from connections.repository import audit
 from connections.repository.audit import AuditFilter
 
@@ -41,23 +42,7 @@ ENTRIES: list[dict[str, Any]] = [
 def log(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     monkeypatch.setattr(audit, "LOOKED_AT", 4)
     with database.write() as connection:
-        for workspace, account in zip(WORKSPACES, ACCOUNTS, strict=True):
-            profile = {"id": f"pr_{workspace}", "workspace_id": workspace}
-            connection.execute(insert(workspaces).values(id=workspace, name=workspace, created_at=NOON))
-            connection.execute(insert(profiles).values(**profile, name="Default", created_at=NOON))
-            connection.execute(
-                insert(accounts).values(
-                    id=account,
-                    workspace_id=workspace,
-                    profile_id=profile["id"],
-                    platform="bluesky",
-                    external_id="did:plc:1",
-                    host="https://pds.test",
-                    status="active",
-                    connection_type="byo",
-                    connected_at=NOON,
-                )
-            )
+        connection.execute(insert(workspaces), [{"id": one, "name": one, "created_at": NOON} for one in WORKSPACES])
         connection.execute(insert(audit_log), ENTRIES)
     return database
 
@@ -79,7 +64,7 @@ def all_of(database: Database, wanted: AuditFilter, limit: int) -> list[AuditLog
 instants = st.none() | st.integers(-1, 21).map(lambda number: NOON + timedelta(microseconds=number))
 filters = st.builds(
     AuditFilter,
-    workspace_id=st.none() | st.sampled_from(WORKSPACES),
+    workspace_id=st.sampled_from(WORKSPACES),
     account_id=st.none() | st.sampled_from((*ACCOUNTS, "sa_nobody")),
     actor=st.none() | st.sampled_from((*ACTORS, "operator")),
     action=st.none() | st.sampled_from((*ACTIONS, Action.KEY_REVOKE)),
@@ -102,6 +87,17 @@ def test_the_pages_together_are_what_the_filters_say(log: Database, wanted: Audi
 
     expected = sorted(filter(fits, ENTRIES), key=lambda entry: (entry["at"], entry["id"]), reverse=True)
     assert [entry.id for entry in all_of(log, wanted, limit)] == [entry["id"] for entry in expected]
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actor=st.none() | st.sampled_from(ACTORS), rows_at_once=st.integers(1, 70))
+def test_all_workspaces_together_are_in_one_order(log: Database, actor: str | None, rows_at_once: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auditing, "_ROWS_AT_ONCE", rows_at_once)
+        found = [row.id for row in read_all(log, [AuditFilter(one, actor=actor) for one in WORKSPACES])]
+
+    expected = sorted(ENTRIES, key=lambda entry: (entry["at"], entry["id"]), reverse=True)
+    assert found == [entry["id"] for entry in expected if actor in (None, entry["actor"])]
 
 
 def test_an_entry_is_told_as_it_was_recorded(database: Database) -> None:
