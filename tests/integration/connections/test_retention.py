@@ -33,7 +33,10 @@ SIZE = Size(
     idempotency_keys=100,
     retired_sessions=20,
     connect_sessions=2,
+    session_requests=2,
     webhooks=2,
+    deliveries=20,
+    audit_entries=20,
 )
 OLD_ENTRIES = 30
 KEPT_DAYS = 33
