@@ -33,6 +33,7 @@ STATUSES = {
     ("get", f"{BATCH}/results"): WITH_A_KEY | {200, 404, 422},
     ("get", f"{BATCH}/events"): WITH_A_KEY | {200, 204, 404},
     ("post", f"{BATCH}/cancel"): WITH_A_KEY | {200, 404},
+    ("get", "/v1/audit-log"): WITH_A_KEY | {200, 422},
     ("get", "/healthz"): ANY | {200},
     ("get", "/readyz"): ANY | {200, 503},
     ("get", "/metrics"): ANY | {200},
@@ -173,7 +174,7 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Vary", "Content-Disposition"}
         case "/v1/connect/batches/{batch_id}/events", 200 | 204:
             named |= {"Cache-Control", "X-Accel-Buffering"}
-        case path, 200 if path.startswith("/v1/"):
+        case path, 200 if path.startswith("/v1/connect/"):
             named |= {"Retry-After"}
     return named
 
