@@ -27,6 +27,7 @@ WITH_A_KEY = ANY | {401, 429, 503}
 STATUSES = {
     ("post", CONNECT): WITH_A_KEY | {201, 202, 409, 413, 415, 422, 504},
     ("post", RECONNECT): WITH_A_KEY | {200, 202, 404, 409, 413, 415, 422, 504},
+    ("delete", "/v1/accounts/{account_id}"): WITH_A_KEY | {200, 404},
     ("get", "/v1/connect/tasks/{task_id}"): WITH_A_KEY | {200, 404, 422},
     ("post", BATCHES): WITH_A_KEY | {202, 413, 415, 422},
     ("get", BATCH): WITH_A_KEY | {200, 404},
@@ -173,6 +174,8 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Vary", "Content-Disposition"}
         case "/v1/connect/batches/{batch_id}/events", 200 | 204:
             named |= {"Cache-Control", "X-Accel-Buffering"}
+        case "/v1/accounts/{account_id}", 200:
+            pass
         case path, 200 if path.startswith("/v1/"):
             named |= {"Retry-After"}
     return named
