@@ -10,6 +10,7 @@ from connections.models import (
     connect_batches,
     connect_tasks,
     idempotency_keys,
+    retired_sessions,
 )
 from connections.repository.dialects import row_address
 from connections.sqltime import UtcDateTime, from_now
@@ -47,6 +48,8 @@ def retentions(*, task_seconds: float) -> tuple[Retention, ...]:
         Retention(connect_batch_rejections.c.created_at, task_seconds + _LONGEST_BATCH_SECONDS + _DAY_SECONDS),
         Retention(connect_batches.c.finished_at, task_seconds + _DAY_SECONDS),
         Retention(connect_batches.c.created_at, _DAY_SECONDS, ARRIVING),
+        # Those that are to be ended go with whoever gives them up, and says so.
+        Retention(retired_sessions.c.expires_at, 0.0, retired_sessions.c.end_at.is_(None)),
     )
 
 
