@@ -60,6 +60,9 @@ class Ender:
         self._is_stopping = is_stopping
         self._uniform = uniform
         self._clock = clock
+        for platform in platforms:
+            for outcome in Ended:
+                self._metrics.session_ended(platform, outcome, count=0)
 
     def end_sessions(self) -> None:
         """Ends those that are due, one after the other, for some seconds; what is left is for the next run.

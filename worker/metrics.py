@@ -83,8 +83,9 @@ class WorkerMetrics:
     def swept(self, queue: str) -> None:
         self._swept.labels(queue).inc()
 
-    def session_ended(self, platform: str, outcome: str) -> None:
-        self._sessions_ended.labels(platform, outcome).inc()
+    def session_ended(self, platform: str, outcome: str, *, count: int = 1) -> None:
+        """With a `count` of 0 Prometheus sees the zero before the first one, without which that would not be a rise."""
+        self._sessions_ended.labels(platform, outcome).inc(count)
 
     def watch(
         self,
