@@ -9,7 +9,7 @@ from connections.errors import NotFound
 from connections.events import Event, EventType
 from connections.intake import is_id
 from connections.repository import audit, outbox
-from connections.repository.disconnecting import AccountToLeave, disconnect_account, lock_account
+from connections.repository.disconnecting import AccountToLeave, account_to_leave, disconnect_account
 from connections.repository.retiring import retire_sessions
 from connections.service import Caller
 
@@ -38,7 +38,7 @@ class Disconnecting:
         if not is_id(account_id):
             raise _no_such_account()
         with self._database.write() as connection:
-            row = lock_account(connection, caller.workspace_id, account_id)
+            row = account_to_leave(connection, caller.workspace_id, account_id)
             if row is None:
                 raise _no_such_account()
             if row.status is AccountStatus.DISCONNECTED:

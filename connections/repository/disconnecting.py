@@ -28,7 +28,7 @@ class AccountToLeave:
     connected_at: datetime
 
 
-def lock_account(connection: Connection, workspace_id: str, account_id: str) -> AccountToLeave | None:
+def account_to_leave(connection: Connection, workspace_id: str, account_id: str) -> AccountToLeave | None:
     """The account, which nobody else writes until the end of the transaction. None unless it is of the workspace."""
     row = connection.execute(_account(), {"account": account_id, "workspace": workspace_id}).first()
     return None if row is None else AccountToLeave(**{**row._mapping, "status": AccountStatus(row.status)})

@@ -158,7 +158,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     batches.results: lambda c: batches.results(c, BATCH, after=5000, limit=500),
     batches.mark_canceled: lambda c: batches.mark_canceled(c, "ws_1", BATCH),
     batches.end_canceled: lambda c: batches.end_canceled(c, BATCH, 300),
-    disconnecting.lock_account: lambda c: disconnecting.lock_account(c, OPEN_WORKSPACE, "sa_1"),
+    disconnecting.account_to_leave: lambda c: disconnecting.account_to_leave(c, OPEN_WORKSPACE, "sa_1"),
     disconnecting.disconnect_account: lambda c: disconnecting.disconnect_account(c, "sa_1"),
     dispatch.open_batches: dispatch.open_batches,
     dispatch.waiting_rows: lambda c: dispatch.waiting_rows(c, [BATCH], count_to=500),
