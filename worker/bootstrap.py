@@ -8,6 +8,7 @@ import redis
 
 from connections.db import Database
 from connections.dispatching import Dispatching
+from connections.ending import Ending
 from connections.repository.retention import retentions
 from connections.settings import Settings
 from connections.settlement import Settlement
@@ -18,6 +19,7 @@ from worker.announce import Announcer
 from worker.bulkhead import Bulkhead
 from worker.dispatch import Dispatcher, SendRows
 from worker.dispatch_turn import Turns
+from worker.ending import LEASE_SECONDS, Ender
 from worker.heartbeat import Heartbeat
 from worker.hosts import host_classes
 from worker.last_begun import LastBegun
@@ -50,6 +52,7 @@ class Worker:
     sweeper: Sweeper
     ticks: Ticks
     pruner: Pruner
+    ender: Ender
     shutdown: Shutdown
     watchdog: Watchdog
     last_begun: LastBegun
@@ -142,6 +145,12 @@ def build_worker(
             ),
             is_stopping=process.is_stopping,
             pause=shutdown.pause,
+        ),
+        ender=Ender(
+            Ending(database, TokenCipher(keys), lease_seconds=LEASE_SECONDS),
+            platforms,
+            metrics,
+            is_stopping=process.is_stopping,
         ),
         shutdown=shutdown,
         watchdog=Watchdog(

@@ -11,6 +11,7 @@ from connections.models import (
     connect_batches,
     connect_tasks,
     idempotency_keys,
+    retired_sessions,
 )
 from connections.repository.dialects import row_address
 from connections.sqltime import UtcDateTime, from_now
@@ -49,6 +50,8 @@ def retentions(*, task_seconds: float, audit_seconds: float) -> tuple[Retention,
         Retention(connect_batches.c.finished_at, task_seconds + _DAY_SECONDS),
         Retention(connect_batches.c.created_at, _DAY_SECONDS, ARRIVING),
         Retention(audit_log.c.at, audit_seconds),
+        # Those that are to be ended go with whoever gives them up, and says so.
+        Retention(retired_sessions.c.expires_at, 0.0, retired_sessions.c.end_at.is_(None)),
     )
 
 
