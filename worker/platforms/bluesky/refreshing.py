@@ -40,7 +40,7 @@ log = structlog.get_logger()
 # Kept back from the first call, for a look at where the account lives and a call there: so many seconds, or this share
 # of a short deadline.
 SECOND_LOOK_SECONDS = 5.0
-SECOND_LOOK_SHARE = 0.4
+SECOND_LOOK_SHARE = 0.25
 
 # Seconds for what is only good to know, while the new tokens wait to be stored.
 ASIDE_SECONDS = 4.0
