@@ -26,6 +26,7 @@
         │   ├── AlreadyConnected
         │   ├── SessionEnded              of an account that was connected
         │   │   └── AccountMoved          and its new server knows nothing of it
+        │   ├── AnotherAccount        the credentials of a reconnect are not this account's
         │   └── InvalidIdentity       one issue on one credential field
         │       ├── InvalidHandle
         │       ├── HandleNotFound
@@ -264,6 +265,13 @@ class AccountMoved(SessionEnded):
     """The account has moved to another server, which does not know the session."""
 
     code = "ACCOUNT_MOVED"
+
+
+class AnotherAccount(Refusal):
+    """These credentials open another account than the one that is to be reconnected."""
+
+    code = "ACCOUNT_MISMATCH"
+    source = ErrorSource.UNIPOST
 
 
 class InvalidIdentity(Refusal):
