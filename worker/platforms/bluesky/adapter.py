@@ -46,12 +46,12 @@ class Bluesky:
         # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
         self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="handle-dns")
         # Apart from each other: a stranger's document can name any host as its PDS, the directory too.
-        self._circuits = {"look_ups": Circuits(), "logins": Circuits()}
-        look_ups, logins = self._circuits.values()
+        self._circuits = {"look_ups": Circuits(), "logins": Circuits(), "refreshes": Circuits()}
+        look_ups, logins, refreshes = self._circuits.values()
         self._handles = Handles(self._egress, settings, self._executor, look_ups)
         documents = Documents(self._egress, settings, look_ups)
         self._identities = Identities(self._handles, documents)
-        self._sessions = Sessions(self._egress, logins, pace)
+        self._sessions = Sessions(self._egress, logins, pace, refreshes=refreshes)
         self._pace = pace
         self._entryway = Entryway(self._hosted, self._sessions, documents)
         self._refreshing = Refreshing(

@@ -70,9 +70,11 @@ _ALREADY_ENDED = frozenset({"ExpiredToken", "InvalidToken"})
 class Sessions:
     """Opens and ends sessions at the account's own PDS. Used by many threads at once."""
 
-    def __init__(self, egress: Egress, circuits: Circuits, pace: Pace) -> None:
+    def __init__(self, egress: Egress, circuits: Circuits, pace: Pace, *, refreshes: Circuits) -> None:
+        """`circuits` are those of logins. A host that refreshes no session may open them all the same."""
         self._egress = egress
         self._circuits = circuits
+        self._refreshes = refreshes
         self._pace = pace
 
     def open(self, identity: Identity, password: AppPassword, *, deadline: float) -> Session:
@@ -140,7 +142,7 @@ class Sessions:
         Raises `SessionEnded` or `AccountUnavailable` when the server says so by name, and `TemporaryFailure` whatever
         else happens: a session is worth more than a server's bad day.
         """
-        with self._circuits.watch(server.origin, did, deadline=deadline):
+        with self._refreshes.watch(server.origin, did, deadline=deadline):
             answer = xrpc.procedure(
                 self._egress, server, REFRESH_SESSION, token=refresh_token, deadline=deadline, least=LEAST_SECONDS
             )
