@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, null, select, update
 
 from connections.contract import AccountStatus
 from connections.models import accounts
+from connections.repository.refreshing import FREED
 from connections.sqltime import from_now
 
 
@@ -64,6 +65,6 @@ def _disconnect() -> Any:
             refresh_token=null(),
             token_key=null(),
             access_expires_at=null(),
-            refresh_fence=accounts.c.refresh_fence + 1,
+            refresh_fence=FREED,
         )
     )

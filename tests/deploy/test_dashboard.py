@@ -19,6 +19,7 @@ def test_it_has_a_row_for_each_question() -> None:
         "Workers and pools",
         "Batches",
         "Sessions",
+        "Sessions kept alive",
     ]
 
 
