@@ -40,7 +40,7 @@ class ConnectCommand:
 
 def parse_connect(body: bytes) -> ConnectCommand:
     """Raises `ValidationFailed` with one issue per field."""
-    request = _parse_object(body)
+    request = parse_object(body)
     issues: list[Issue] = []
     profile_id = read_profile_id(request.get("profile_id"), issues)
     platform = read_platform(request.get("platform"), issues)
@@ -61,7 +61,8 @@ def is_id(value: str) -> bool:
     return _ID.fullmatch(value) is not None
 
 
-def _parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Raises `ValidationFailed` for a body that is not JSON or no object."""
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,5 +1,25 @@
 """The addresses. Each route parses, makes one call, and renders."""
 
-from api_shim.routes import batch_intake, batch_page, batches, connect, service, tasks
+from api_shim.routes import (
+    accounts,
+    batch_intake,
+    batch_page,
+    batches,
+    connect,
+    profiles,
+    service,
+    tasks,
+    workspace,
+)
 
-ALL = (connect.router, tasks.router, batch_intake.router, batches.router, service.router, batch_page.router)
+ALL = (
+    connect.router,
+    accounts.router,
+    tasks.router,
+    batch_intake.router,
+    batches.router,
+    profiles.router,
+    workspace.router,
+    service.router,
+    batch_page.router,
+)
