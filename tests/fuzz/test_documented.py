@@ -18,6 +18,16 @@ REACHED = {
     "GET /v1/connect/batches/{batch_id}/results": {"200", "401", "404", "422"},
     "GET /v1/connect/batches/{batch_id}/events": {"200", "401", "404"},
     "POST /v1/connect/batches/{batch_id}/cancel": {"200", "401", "404"},
+    "GET /v1/accounts": {"200", "401", "422"},
+    "GET /v1/accounts/{account_id}": {"200", "401", "404"},
+    "GET /v1/accounts/{account_id}/health": {"200", "401", "404"},
+    "GET /v1/profiles": {"200", "401", "422"},
+    "POST /v1/profiles": {"201", "401", "409", "415", "422"},
+    "GET /v1/profiles/{profile_id}": {"200", "401", "404"},
+    "PATCH /v1/profiles/{profile_id}": {"200", "401", "404", "422"},
+    "DELETE /v1/profiles/{profile_id}": {"204", "401", "404"},
+    "GET /v1/workspace": {"200", "401"},
+    "PATCH /v1/workspace": {"200", "401", "415", "422"},
     "GET /readyz": {"200"},
 }
 
