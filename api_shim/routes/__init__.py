@@ -1,13 +1,28 @@
 """The addresses. Each route parses, makes one call, and renders."""
 
-from api_shim.routes import audit_log, batch_intake, batch_page, batches, connect, disconnect, service, tasks
+from api_shim.routes import (
+    accounts,
+    audit_log,
+    batch_intake,
+    batch_page,
+    batches,
+    connect,
+    disconnect,
+    profiles,
+    service,
+    tasks,
+    workspace,
+)
 
 ALL = (
     connect.router,
+    accounts.router,
     disconnect.router,
     tasks.router,
     batch_intake.router,
     batches.router,
+    profiles.router,
+    workspace.router,
     audit_log.router,
     service.router,
     batch_page.router,
