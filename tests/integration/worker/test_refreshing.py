@@ -637,6 +637,28 @@ class TestALiveSession:
                 self.live(fleet, account_id, least=3 * HOUR)
         assert control.count(REFRESH_SESSION) == 1
 
+    def test_refused_of_an_account_that_was_reconnected_meanwhile(
+        self, fleet: Fleet, person: SandboxAccount, control: ControlClient
+    ) -> None:
+        """What the old session is told does not count; the new one is there already."""
+        account_id = fleet.connect(person)
+        control.take_down(person.did)
+        control.take_down(person.did, applied=False)
+        real = fleet.workers[0].platform
+        new: list[str] = []
+
+        @dataclass
+        class Late:
+            def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+                if not new:
+                    new.append(reconnect(fleet, account_id, person))
+                return real.refresh(account, deadline=deadline)
+
+        fleet.worker(platform=Late())  # type: ignore[arg-type]
+        assert self.live(fleet, account_id, least=3 * HOUR, number=1)
+        assert fleet.status(account_id) is AccountStatus.ACTIVE
+        fleet.workers.pop()
+
     def test_of_an_account_that_is_disconnected(self, fleet: Fleet, person: SandboxAccount) -> None:
         account_id = fleet.connect(person)
         disconnect(fleet, account_id)
