@@ -31,6 +31,7 @@ from sandbox.process import SandboxProcess
 from tests.factories import FakePlatform, verified
 from tests.integration.worker.kept import DAY, Fleet, outcomes
 from tests.servers import wait_until
+from tests.spans import recorded
 from worker.pace import Unpaced
 from worker.platforms.base import Platform
 from worker.platforms.bluesky.adapter import Bluesky
@@ -730,6 +731,23 @@ def test_no_token_is_told(
     assert len(tokens) >= 3
     assert not [token for token in tokens if token in said]
     assert control.count(CREATE_SESSION) == 1
+
+
+def test_traces_tell_how_it_went(fleet: Fleet, person: SandboxAccount, control: ControlClient) -> None:
+    account_id = fleet.connect(person)
+    worker = fleet.worker()
+    with recorded() as memory:
+        worker.refresher.refresh_due()
+        control.take_down(person.did)
+        fleet.due(account_id)
+        worker.refresher.refresh_due()
+    told = [span.attributes for span in memory.spans.named("refresh session")]
+    assert [one["connector.outcome"] for one in told] == ["refreshed", "refused"]
+    assert told[1]["connector.cause"] == "account_unavailable"
+    assert {one["connector.account.id"] for one in told} == {account_id}
+    assert f"POST /xrpc/{REFRESH_SESSION}" in memory.spans.names
+    assert person.did not in str(memory.spans)
+    assert not [token for token in control.tokens_issued() if token in str(memory.spans)]
 
 
 def test_runs_are_bounded(fleet: Fleet) -> None:
