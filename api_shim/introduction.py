@@ -23,5 +23,6 @@ TAGS = [
     {"name": "accounts", "description": "Connect one account."},
     {"name": "tasks", "description": "Look at a connect that nobody waits for, or no longer."},
     {"name": "batches", "description": "Connect many accounts: a file comes in, and its rows end one by one."},
+    {"name": "audit-log", "description": "Who did what, when, and how it ended."},
     {"name": "service", "description": "For those who run the service. No key is needed."},
 ]

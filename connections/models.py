@@ -15,6 +15,7 @@ from sqlalchemy import (
     text,
 )
 
+from connections.append_only import keep_appended
 from connections.sqltime import UtcDateTime
 
 metadata = MetaData(
@@ -442,7 +443,7 @@ webhooks = Table(
     Column("active", Boolean, nullable=False),
     # HPKE ciphertext, as of credentials: the API can show a secret while it makes it, and never again.
     Column("sealed_secret", LargeBinary, nullable=False),
-    Column("sealing_key", String(16), nullable=False, index=True),
+    Column("sealing_key", String(16), nullable=False),
     Column("secret_preview", String(20), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -452,6 +453,9 @@ webhooks = Table(
     Column("failures", Integer, nullable=False, server_default="0"),
 )
 Index("ix_webhooks_workspace_id", webhooks.c.workspace_id, webhooks.c.id)
+# Nothing is sent to a webhook that was deleted, so that its secret needs no key.
+IS_KEPT = text("deleted_at IS NULL")
+Index("ix_webhooks_sealing_key", webhooks.c.sealing_key, webhooks.c.id, sqlite_where=IS_KEPT, postgresql_where=IS_KEPT)
 
 webhook_deliveries = Table(
     "webhook_deliveries",
@@ -519,12 +523,10 @@ audit_log = Table(
     Column("cause", String(64)),
     Column("request_id", String(128)),
 )
-Index("ix_audit_log_workspace_id", audit_log.c.workspace_id, audit_log.c.id)
-OF_AN_ACCOUNT = text("account_id IS NOT NULL")
-Index(
-    "ix_audit_log_account_id",
-    audit_log.c.account_id,
-    audit_log.c.id,
-    sqlite_where=OF_AN_ACCOUNT,
-    postgresql_where=OF_AN_ACCOUNT,
-)
+# The latest first, of a workspace, and in it by each of the filters: a stretch of one of these is what is read.
+Index("ix_audit_log_workspace_id", audit_log.c.workspace_id, audit_log.c.at, audit_log.c.id)
+Index("ix_audit_log_account_id", audit_log.c.workspace_id, audit_log.c.account_id, audit_log.c.at, audit_log.c.id)
+Index("ix_audit_log_actor", audit_log.c.workspace_id, audit_log.c.actor, audit_log.c.at, audit_log.c.id)
+Index("ix_audit_log_action", audit_log.c.workspace_id, audit_log.c.action, audit_log.c.at, audit_log.c.id)
+Index("ix_audit_log_outcome", audit_log.c.workspace_id, audit_log.c.outcome, audit_log.c.at, audit_log.c.id)
+keep_appended(audit_log)

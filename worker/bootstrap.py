@@ -10,6 +10,7 @@ import redis
 
 from connections.db import Database
 from connections.dispatching import Dispatching
+from connections.ending import Ending
 from connections.keeping import Keeping
 from connections.refresh_dates import next_refresh_in, token_left
 from connections.repository.retention import retentions
@@ -22,6 +23,7 @@ from worker.announce import Announcer
 from worker.bulkhead import Bulkhead
 from worker.dispatch import Dispatcher, SendRows
 from worker.dispatch_turn import Turns
+from worker.ending import LEASE_SECONDS, Ender
 from worker.heartbeat import Heartbeat
 from worker.hosts import host_classes
 from worker.last_begun import LastBegun
@@ -57,6 +59,7 @@ class Worker:
     sweeper: Sweeper
     ticks: Ticks
     pruner: Pruner
+    ender: Ender
     refresher: Refresher
     sessions: LiveSessions
     shutdown: Shutdown
@@ -164,9 +167,18 @@ def build_worker(
         ticks=Ticks(client),
         pruner=Pruner(
             database,
-            retentions(task_seconds=settings.task_retention_days * 86400.0),
+            retentions(
+                task_seconds=settings.task_retention_days * 86400.0,
+                audit_seconds=settings.audit_retention_days * 86400.0,
+            ),
             is_stopping=process.is_stopping,
             pause=shutdown.pause,
+        ),
+        ender=Ender(
+            Ending(database, TokenCipher(keys), lease_seconds=LEASE_SECONDS),
+            platforms,
+            metrics,
+            is_stopping=process.is_stopping,
         ),
         refresher=Refresher(
             keeper, threads=settings.worker_threads, ask=ask_for_refresh, is_stopping=process.is_stopping

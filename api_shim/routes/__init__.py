@@ -1,5 +1,14 @@
 """The addresses. Each route parses, makes one call, and renders."""
 
-from api_shim.routes import batch_intake, batch_page, batches, connect, service, tasks
+from api_shim.routes import audit_log, batch_intake, batch_page, batches, connect, disconnect, service, tasks
 
-ALL = (connect.router, tasks.router, batch_intake.router, batches.router, service.router, batch_page.router)
+ALL = (
+    connect.router,
+    disconnect.router,
+    tasks.router,
+    batch_intake.router,
+    batches.router,
+    audit_log.router,
+    service.router,
+    batch_page.router,
+)

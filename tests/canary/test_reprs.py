@@ -33,8 +33,10 @@ HARMLESS = {
     "KeyUse.tokens",
     "PlatformShape.password",
     "Playground.env",
+    "Secrets.key",
     "Settings.env",
     "WorkerKeys.tokens",
+    "_Exchange.secrets",
 }
 
 

@@ -27,12 +27,14 @@ WITH_A_KEY = ANY | {401, 429, 503}
 STATUSES = {
     ("post", CONNECT): WITH_A_KEY | {201, 202, 409, 413, 415, 422, 504},
     ("post", RECONNECT): WITH_A_KEY | {200, 202, 404, 409, 413, 415, 422, 504},
+    ("delete", "/v1/accounts/{account_id}"): WITH_A_KEY | {200, 404},
     ("get", "/v1/connect/tasks/{task_id}"): WITH_A_KEY | {200, 404, 422},
     ("post", BATCHES): WITH_A_KEY | {202, 413, 415, 422},
     ("get", BATCH): WITH_A_KEY | {200, 404},
     ("get", f"{BATCH}/results"): WITH_A_KEY | {200, 404, 422},
     ("get", f"{BATCH}/events"): WITH_A_KEY | {200, 204, 404},
     ("post", f"{BATCH}/cancel"): WITH_A_KEY | {200, 404},
+    ("get", "/v1/audit-log"): WITH_A_KEY | {200, 422},
     ("get", "/healthz"): ANY | {200},
     ("get", "/readyz"): ANY | {200, 503},
     ("get", "/metrics"): ANY | {200},
@@ -177,7 +179,7 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Vary", "Content-Disposition"}
         case "/v1/connect/batches/{batch_id}/events", 200 | 204:
             named |= {"Cache-Control", "X-Accel-Buffering"}
-        case path, 200 if path.startswith("/v1/"):
+        case path, 200 if path.startswith("/v1/connect/"):
             named |= {"Retry-After"}
     return named
 
