@@ -12,6 +12,7 @@ from sqlalchemy import func, insert, null, select, update
 
 from connections.contract import AccountStatus
 from connections.db import Database
+from connections.ending import Ending
 from connections.errors import NotFound, ReconnectRequired, ServiceUnavailable, SessionEnded, UpstreamFailed
 from connections.keeping import Kept, PutOff
 from connections.models import accounts, audit_log, webhook_deliveries, webhooks
@@ -32,6 +33,7 @@ from tests.factories import FakePlatform, verified
 from tests.integration.worker.kept import DAY, Fleet, outcomes
 from tests.servers import wait_until
 from tests.spans import recorded
+from worker.ending import Ender
 from worker.pace import Unpaced
 from worker.platforms.base import Platform
 from worker.platforms.bluesky.adapter import Bluesky
@@ -432,6 +434,14 @@ class TestAMove:
         assert outcomes(worker) == {"upstream_error": 1}
 
 
+def end_sessions(fleet: Fleet) -> None:
+    """All that are to be ended, by the worker that does it."""
+    ending = Ending(fleet.database, fleet.cipher, lease_seconds=60)
+    platform = Bluesky(fleet.settings, Unpaced())
+    Ender(ending, {"bluesky": platform}, is_stopping=lambda: False).end_sessions()
+    platform.close()
+
+
 class TestMeanwhile:
     def test_reconnected(self, fleet: Fleet, person: SandboxAccount) -> None:
         account_id = fleet.connect(person)
@@ -447,6 +457,12 @@ class TestMeanwhile:
         assert new[0] not in ended
         assert None not in ended.values()
         assert outcomes(worker) == {"lost": 1}
+        end_sessions(fleet)
+        [alive] = fleet.control.refresh_tokens(person.did)
+        assert not alive["replaced"]
+        fleet.due(account_id)
+        fleet.worker().refresher.refresh_due()
+        assert fleet.row(account_id)["refresh_failures"] == 0
 
     def test_disconnected(self, fleet: Fleet, person: SandboxAccount) -> None:
         account_id = fleet.connect(person)
@@ -458,6 +474,17 @@ class TestMeanwhile:
         retired = fleet.retired(account_id)
         assert len(retired) == 2
         assert all(one["end_at"] is not None for one in retired)
+        end_sessions(fleet)
+        assert fleet.control.refresh_tokens(person.did) == []
+
+    def test_disconnected_soon_after_a_refresh(self, fleet: Fleet, person: SandboxAccount) -> None:
+        """The token that was replaced a moment ago would go on with the session."""
+        account_id = fleet.connect(person)
+        fleet.worker().refresher.refresh_due()
+        assert len(fleet.control.refresh_tokens(person.did)) == 2
+        disconnect(fleet, account_id)
+        end_sessions(fleet)
+        assert fleet.control.refresh_tokens(person.did) == []
 
     def test_taken_over_by_another_worker(
         self, fleet: Fleet, person: SandboxAccount, control: ControlClient, advance: Callable[[float], None]
