@@ -313,6 +313,20 @@ class TestATemporaryFailure:
         assert fleet.row(account_id)["refresh_failures"] == 0
         assert control.open_sessions(person.did) == 1
 
+    def test_of_a_host_for_everyone_is_left_to_a_few_to_find_out(self, fleet: Fleet, control: ControlClient) -> None:
+        people = control.create_accounts([f"down{n}.test" for n in range(19)], app_password=APP_PASSWORD)
+        ids = [fleet.connect(person) for person in people]
+        control.order(Status(status=503, method=REFRESH_SESSION))
+        worker = fleet.worker()
+        worker.refresher.refresh_due()
+        assert control.count(REFRESH_SESSION) == 10
+        rows = [fleet.row(account_id) for account_id in ids]
+        assert {row["status"] for row in rows} == {"active"}
+        assert sum(row["refresh_failures"] for row in rows) == 11  # one was told that the host fails
+        untried = [account_id for account_id, row in zip(ids, rows, strict=True) if not row["refresh_failures"]]
+        assert all(80 < fleet.due_in(account_id) <= 900 for account_id in untried)
+        assert len(untried) == 8
+
     def test_of_one_account_holds_nobody_up(self, fleet: Fleet, control: ControlClient) -> None:
         ill, well = control.create_accounts(["ill.test", "well.test"], app_password=APP_PASSWORD)
         fleet.connect(ill, due_in=-60)
