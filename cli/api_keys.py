@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from connections.scopes import Scope, written
+
 key = typer.Typer(help="API keys of a workspace.", no_args_is_help=True)
 
 Workspace = Annotated[str, typer.Option(metavar="NAME|ID", help="The workspace the key belongs to.")]
@@ -29,32 +31,40 @@ def create(
     expires_in: Annotated[
         float | None, typer.Option(parser=duration, metavar="90d", help="Number and m, h or d. Never, if left out.")
     ] = None,
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What else it may do, once for each: `sessions` is to be given accounts' live sessions."),
+    ] = None,
 ) -> None:
     """Create an API key and print it, this once: only its hash is kept."""
     from cli.tables import open_database, workspace_id_of
     from connections.api_keys import new_api_key
+    from connections.audit import OPERATOR, Action, AuditEntry
     from connections.ids import new_id
-    from connections.repository import workspaces
+    from connections.repository import audit, workspaces
     from connections.settings import load_settings
 
-    made = new_api_key(live=not test)
+    made, key_id = new_api_key(live=not test), new_id("key")
     with open_database(load_settings()) as database, database.write() as connection:
+        workspace_id = workspace_id_of(connection, workspace)
         workspaces.insert_api_key(
             connection,
-            key_id=new_id("key"),
-            workspace_id=workspace_id_of(connection, workspace),
+            key_id=key_id,
+            workspace_id=workspace_id,
             name=name,
             prefix=made.prefix,
             secret_hash=made.secret_hash,
             expires_in=expires_in,
+            scopes=written(scope or ()),
         )
+        audit.record(connection, [AuditEntry(workspace_id, OPERATOR, Action.KEY_CREATE, target=key_id)])
     typer.echo(made.key)
     typer.echo("Keep it now: it is not shown again.", err=True)
 
 
 @key.command("list")
 def list_keys(workspace: Workspace) -> None:
-    """List a workspace's API keys by their visible beginning. Last uses are known to the minute."""
+    """List a workspace's API keys by their visible beginning, with their scopes. Last uses are known to the minute."""
     from cli.tables import open_database, workspace_id_of
     from connections.contract import rfc3339
     from connections.repository import workspaces
@@ -73,7 +83,8 @@ def list_keys(workspace: Workspace) -> None:
     width = max((len(row.name) for row in rows), default=0)
     for row in rows:
         used = f"used {rfc3339(row.last_used_at)}" if row.last_used_at else "never used"
-        typer.echo(f"{row.prefix}…  {row.name:{width}}  created {rfc3339(row.created_at)}  {used}  {state(row)}")
+        columns = [f"{row.prefix}…", f"{row.name:{width}}", f"created {rfc3339(row.created_at)}", used, state(row)]
+        typer.echo("  ".join([*columns, f"scopes {row.scopes}"] if row.scopes else columns))
 
 
 @key.command("revoke")
@@ -81,10 +92,13 @@ def revoke(key: Annotated[str, typer.Argument(metavar="KEY", help="Its visible b
     """Revoke an API key. Running API processes notice within ten seconds."""
     from cli.failures import CommandFailed
     from cli.tables import open_database
-    from connections.repository import workspaces
+    from connections.audit import OPERATOR, Action, AuditEntry
+    from connections.repository import audit, workspaces
     from connections.settings import load_settings
 
     with open_database(load_settings()) as database, database.write() as connection:
-        if not workspaces.revoke_api_key(connection, key.removesuffix("…")):
+        revoked = workspaces.revoke_api_key(connection, key.removesuffix("…"))
+        if revoked is None:
             raise CommandFailed("there is no such key that still works")
+        audit.record(connection, [AuditEntry(revoked.workspace_id, OPERATOR, Action.KEY_REVOKE, target=revoked.id)])
     typer.echo(f"{key} is revoked.")

@@ -78,6 +78,7 @@ class ApiKeyRow:
     last_used_at: datetime | None
     is_valid: bool
     is_use_noted: bool
+    scopes: str
 
 
 # A use is noted when the last one noted is so many seconds old.
@@ -98,6 +99,7 @@ _API_KEY = (
         api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > from_now()),
     ).label("is_valid"),
     func.coalesce(api_keys.c.last_used_at > from_now(-_USE_NOTED_FOR_SECONDS), False).label("is_use_noted"),
+    api_keys.c.scopes,
 )
 
 
@@ -110,8 +112,9 @@ def insert_api_key(
     prefix: str,
     secret_hash: bytes,
     expires_in: float | None,
+    scopes: str = "",
 ) -> None:
-    """`expires_in` is in seconds; None never expires."""
+    """`expires_in` is in seconds; None never expires. `scopes` are as `connections.scopes` writes them."""
     connection.execute(
         insert(api_keys).values(
             id=key_id,
@@ -121,6 +124,7 @@ def insert_api_key(
             secret_hash=secret_hash,
             created_at=from_now(),
             expires_at=None if expires_in is None else from_now(expires_in),
+            scopes=scopes,
         )
     )
 
@@ -139,11 +143,18 @@ def note_use(connection: Connection, key_id: str) -> None:
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=from_now()))
 
 
-def revoke_api_key(connection: Connection, key: str) -> bool:
-    """`key` is an id or a visible prefix. False when there is none that still works."""
+class RevokedKey(NamedTuple):
+    id: str
+    workspace_id: str
+
+
+def revoke_api_key(connection: Connection, key: str) -> RevokedKey | None:
+    """`key` is an id or a visible prefix. None when there is none that still works."""
     change = (
         update(api_keys)
         .where((api_keys.c.id == key) | (api_keys.c.prefix == key), api_keys.c.revoked_at.is_(None))
         .values(revoked_at=from_now())
+        .returning(api_keys.c.id, api_keys.c.workspace_id)
     )
-    return connection.execute(change).rowcount == 1
+    row = connection.execute(change).first()
+    return None if row is None else RevokedKey(*row)
