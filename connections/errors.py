@@ -3,6 +3,7 @@
     ConnectorError                    carries code, source, retryability; knows how to describe itself
     ├── RequestError                  the request is at fault: fix it and send it again
     │   ├── Unauthorized              no, malformed, unknown, revoked or expired API key
+    │   ├── Forbidden                 a key that works, without the scope that this needs
     │   ├── ValidationFailed          the body is wrong, one issue per field
     │   ├── BadRequest                the HTTP request itself is malformed
     │   ├── NotFound                  no such route, task or account
@@ -10,6 +11,7 @@
     │   ├── PayloadTooLarge
     │   ├── UnsupportedMediaType
     │   ├── IdempotencyKeyReused      for another request than the first one
+    │   ├── ReconnectRequired         the account has no session
     │   ├── Canceled                  with its batch, before it was tried
     │   └── RateLimited               too much of it; the same request later is fine
     ├── ServiceError                  we are at fault
@@ -18,6 +20,7 @@
     │   ├── ServiceUnavailable        the database does not answer
     │   │   └── KeyUnavailable        no worker that has the key of these credentials has met them yet
     │   ├── ConnectTimeout            the caller's wait ended, the task goes on
+    │   ├── SessionTimeout            the caller's wait for a session ended, and nothing goes on
     │   └── TaskExpired               the task's own time ran out before anyone could finish it
     └── PlatformError                 the outcome of asking the platform
         ├── Refusal                   final, never retried
@@ -114,6 +117,12 @@ class Unauthorized(RequestError):
     code = "UNAUTHORIZED"
 
 
+class Forbidden(RequestError):
+    """This API key has not the scope that this address needs."""
+
+    code = "FORBIDDEN"
+
+
 class ValidationFailed(RequestError):
     """The request is not valid."""
 
@@ -160,6 +169,13 @@ class Canceled(RequestError):
     """The batch was canceled before this row was tried."""
 
     code = "CANCELED"
+
+
+class ReconnectRequired(RequestError):
+    """This account has no session any more. Connect it again with a new app password."""
+
+    code = "RECONNECT_REQUIRED"
+    next_action = NextAction.RECONNECT_ACCOUNT
 
 
 class RateLimited(RequestError):
@@ -210,6 +226,12 @@ class ConnectTimeout(ServiceError):
     """The account is still being connected. The task goes on; poll it for the outcome."""
 
     code = "CONNECT_TIMEOUT"
+
+
+class SessionTimeout(ServiceError):
+    """No worker has answered in time. No session was given out; try again."""
+
+    code = "SESSION_TIMEOUT"
 
 
 class TaskExpired(ServiceError):

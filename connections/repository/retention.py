@@ -10,6 +10,7 @@ from connections.models import (
     connect_batches,
     connect_tasks,
     idempotency_keys,
+    session_requests,
 )
 from connections.repository.dialects import row_address
 from connections.sqltime import UtcDateTime, from_now
@@ -17,6 +18,8 @@ from connections.sqltime import UtcDateTime, from_now
 _DAY_SECONDS = 86_400.0
 # The most that the settings allow for a row of a batch.
 _LONGEST_BATCH_SECONDS = 7 * _DAY_SECONDS
+# Whoever asked for a session takes the answer away at once, unless its process has ended.
+_UNANSWERED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ def retentions(*, task_seconds: float) -> tuple[Retention, ...]:
         Retention(connect_batch_rejections.c.created_at, task_seconds + _LONGEST_BATCH_SECONDS + _DAY_SECONDS),
         Retention(connect_batches.c.finished_at, task_seconds + _DAY_SECONDS),
         Retention(connect_batches.c.created_at, _DAY_SECONDS, ARRIVING),
+        Retention(session_requests.c.expires_at, _UNANSWERED_SECONDS),
     )
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 from zlib import crc32
 
@@ -18,7 +19,6 @@ from connections.contract import Issue, ProviderError
 from connections.errors import ConnectorError, QueueUnavailable
 from connections.migrate import upgrade
 from connections.outcome import Outcome
-from connections.repository.tasks import TaskRow
 from connections.settings import Settings
 from tests.doubles import FakeBroker, FakeQueue, StubWorker
 from tests.factories import Tenant, make_tenant, verified
@@ -95,7 +95,7 @@ def running(directory: Path) -> Iterator[tuple[Observed, Tenant, FakeQueue]]:
     queue.on_send = Decider(settings, database, broker.publish).settle
     real_wait = Waiter.wait
 
-    async def wait(waiter: Waiter, seconds: float, hung_up: asyncio.Future[None]) -> TaskRow | None:
+    async def wait(waiter: Waiter[Any], seconds: float, hung_up: asyncio.Future[None]) -> Any:
         return await real_wait(waiter, min(seconds, _WAIT_SECONDS), hung_up)
 
     with patch.object(Waiter, "wait", wait):

@@ -30,6 +30,7 @@ from connections.repository import (
     observing,
     outbox,
     retention,
+    session_requests,
     tasks,
     workspaces,
 )
@@ -117,6 +118,7 @@ def stage_and_take_back(connection: Connection) -> None:
 
 
 ENTRY = AuditEntry("ws_1", "key_1", Action.ACCOUNT_CONNECT, account_id="sa_1")
+ASKED = session_requests.NewSessionRequest("sq_new", "ws_1", "sa_1", "key_1", "req_1", digest(1), 300, "shim_1", None)
 EVENT = Event("ws_1", EventType.ACCOUNT_CONNECTED, "sa_1", {"id": "sa_1"})
 
 # A key that is to be retired is needed by few rows; `count_…` below is about one that all rows need.
@@ -165,6 +167,17 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     observing.task_story: lambda c: observing.task_story(c, OPEN),
     outbox.emit: lambda c: outbox.emit(c, [EVENT]),
     retention.delete_batch: prune,
+    session_requests.owns_account: lambda c: session_requests.owns_account(c, "ws_1", "sa_1"),
+    session_requests.insert_session_request: lambda c: session_requests.insert_session_request(c, ASKED, expires_in=25),
+    session_requests.claim_session_request: lambda c: session_requests.claim_session_request(c, "sq_0", lease=11),
+    session_requests.overdue_session_request: lambda c: session_requests.overdue_session_request(c, late=1),
+    session_requests.finish_session_request: lambda c: session_requests.finish_session_request(
+        c, "sq_0", sealed_session=b"sealed"
+    ),
+    session_requests.answered_session_requests: lambda c: session_requests.answered_session_requests(
+        c, [f"sq_{n}" for n in range(500)]
+    ),
+    session_requests.take_session_request: lambda c: session_requests.take_session_request(c, "sq_1"),
     tasks.insert_task: new_task,
     tasks.task_in_flight: lambda c: tasks.task_in_flight(c, OPEN_WORKSPACE, digest(1)),
     tasks.make_patient: lambda c: tasks.make_patient(c, OPEN, max_attempts=12, expires_in=3600),

@@ -21,6 +21,7 @@ Json = dict[str, Any]
 CONNECT = "/v1/accounts/connect"
 BATCHES = "/v1/connect/batches"
 BATCH = "/v1/connect/batches/{batch_id}"
+SESSION = "/internal/accounts/{account_id}/session"
 ANY = {400, 405, 500}
 WITH_A_KEY = ANY | {401, 429, 503}
 STATUSES = {
@@ -31,6 +32,7 @@ STATUSES = {
     ("get", f"{BATCH}/results"): WITH_A_KEY | {200, 404, 422},
     ("get", f"{BATCH}/events"): WITH_A_KEY | {200, 204, 404},
     ("post", f"{BATCH}/cancel"): WITH_A_KEY | {200, 404},
+    ("post", SESSION): WITH_A_KEY | {200, 403, 404, 409, 413, 415, 422, 504},
     ("get", "/healthz"): ANY | {200},
     ("get", "/readyz"): ANY | {200, 503},
     ("get", "/metrics"): ANY | {200},
@@ -111,6 +113,9 @@ def raised_by(operation: Operation) -> set[type[ConnectorError]]:
     if operation.path == CONNECT:
         raised |= {errors.QueueUnavailable, errors.ConnectTimeout, errors.TaskExpired, errors.KeyUnavailable}
         raised |= {*concrete(errors.PlatformError)}
+    if operation.path == SESSION:
+        raised |= {errors.Forbidden, errors.ReconnectRequired, errors.QueueUnavailable, errors.SessionTimeout}
+        raised |= {errors.KeyUnavailable, *concrete(errors.TemporaryFailure)}
     if operation.path == "/readyz":
         raised |= {errors.ServiceUnavailable}
     return raised
@@ -167,6 +172,10 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Vary", "Content-Disposition"}
         case "/v1/connect/batches/{batch_id}/events", 200 | 204:
             named |= {"Cache-Control", "X-Accel-Buffering"}
+        case "/internal/accounts/{account_id}/session", 200:
+            named |= {"Cache-Control"}
+        case "/internal/accounts/{account_id}/session", 500:
+            named |= {"Retry-After"}
         case path, 200 if path.startswith("/v1/"):
             named |= {"Retry-After"}
     return named
@@ -297,7 +306,16 @@ def test_keys_are_documented_where_they_are_needed(document: Json, operations: l
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     assert scheme["description"]
     assert {one.path for one in operations if one.wants_a_key} == {
-        path for _, path in STATUSES if path.startswith("/v1/")
+        path for _, path in STATUSES if path.startswith(("/v1/", "/internal/"))
+    }
+
+
+def test_the_scope_is_documented_where_it_is_needed(operations: list[Operation]) -> None:
+    """OpenAPI 3.1, security requirement object: the roles that are required for the execution."""
+    needed = {one.path: one.text["security"] for one in operations if one.wants_a_key}
+
+    assert {path: scopes for path, scopes in needed.items() if scopes != [{"WorkspaceApiKey": []}]} == {
+        SESSION: [{"WorkspaceApiKey": ["sessions"]}]
     }
 
 
