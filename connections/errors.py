@@ -26,6 +26,8 @@
         ├── Refusal                   final, never retried
         │   ├── CredentialsRejected
         │   ├── AlreadyConnected
+        │   ├── SessionEnded              of an account that was connected
+        │   │   └── AccountMoved          and its new server knows nothing of it
         │   └── InvalidIdentity       one issue on one credential field
         │       ├── InvalidHandle
         │       ├── HandleNotFound
@@ -165,17 +167,17 @@ class IdempotencyKeyReused(RequestError):
     code = "IDEMPOTENCY_KEY_REUSED"
 
 
-class Canceled(RequestError):
-    """The batch was canceled before this row was tried."""
-
-    code = "CANCELED"
-
-
 class ReconnectRequired(RequestError):
     """This account has no session any more. Connect it again with a new app password."""
 
     code = "RECONNECT_REQUIRED"
     next_action = NextAction.RECONNECT_ACCOUNT
+
+
+class Canceled(RequestError):
+    """The batch was canceled before this row was tried."""
+
+    code = "CANCELED"
 
 
 class RateLimited(RequestError):
@@ -263,6 +265,19 @@ class AlreadyConnected(Refusal):
 
     code = "ACCOUNT_ALREADY_CONNECTED"
     source = ErrorSource.UNIPOST
+
+
+class SessionEnded(Refusal):
+    """The account's server has ended the session: its app password was revoked, or the account deleted."""
+
+    code = "SESSION_ENDED"
+    next_action = NextAction.RECONNECT_ACCOUNT
+
+
+class AccountMoved(SessionEnded):
+    """The account has moved to another server, which does not know the session."""
+
+    code = "ACCOUNT_MOVED"
 
 
 class InvalidIdentity(Refusal):

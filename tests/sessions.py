@@ -17,6 +17,7 @@ from connections.vault import EncryptedSession
 from tests.factories import Tenant
 from worker.announce import Announcer
 from worker.open_session import SessionOpener
+from worker.sessions import LiveSession
 
 TOKEN = "access-canary"
 ENDS = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -41,26 +42,18 @@ def make_account(database: Database, tenant: Tenant, name: str = "alice.test") -
     return account.id
 
 
-@dataclass(frozen=True)
-class Live:
-    """A live session."""
-
-    access_token: str = field(default=TOKEN, repr=False)
-    did: str = "did:plc:alice"
-    handle: str | None = "alice.test"
-    host: str = "https://pds.test"
-    expires_at: datetime | None = ENDS
+LIVE = LiveSession(TOKEN, "did:plc:alice", "alice.test", "https://pds.test", ENDS)
 
 
 @dataclass
 class FakeSessions:
     """Gives the same session to everybody, or fails with `fault`. `asked` has account ids and seconds."""
 
-    live: Live = field(default_factory=Live)
+    live: LiveSession = LIVE
     fault: Exception | None = None
     asked: list[tuple[str, float]] = field(default_factory=list)
 
-    def live_session(self, workspace_id: str, account_id: str, *, least_seconds: float, deadline: float) -> Live:
+    def live_session(self, workspace_id: str, account_id: str, *, least_seconds: float, deadline: float) -> LiveSession:
         self.asked.append((account_id, least_seconds))
         if self.fault is not None:
             raise self.fault

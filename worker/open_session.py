@@ -1,8 +1,6 @@
 """Answers a request for an account's live session: whoever asked waits for it, so there is one try."""
 
 import time
-from datetime import datetime
-from typing import Protocol
 
 import structlog
 
@@ -12,6 +10,7 @@ from connections.repository.session_requests import ClaimedSessionRequest
 from connections.session_answers import SessionAnswers
 from worker import spans
 from worker.announce import Announcer
+from worker.sessions import LiveSession, LiveSessions
 
 log = structlog.get_logger()
 
@@ -21,30 +20,6 @@ LEASE_SECONDS = 11.0
 
 # Lost requests are looked for that often, so one look takes no longer.
 LOOK_EVERY_SECONDS = 2.0
-
-
-class LiveSession(Protocol):
-    """`access_token` works at `host`, an origin, until `expires_at`, if that is known."""
-
-    @property
-    def access_token(self) -> str: ...
-    @property
-    def did(self) -> str: ...
-    @property
-    def handle(self) -> str | None: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def expires_at(self) -> datetime | None: ...
-
-
-class LiveSessions(Protocol):
-    """Where live sessions come from."""
-
-    def live_session(self, workspace_id: str, account_id: str, *, least_seconds: float, deadline: float) -> LiveSession:
-        """The account's session, refreshed if it would end within `least_seconds`. `deadline` is a `time.monotonic()`
-        instant. Raises what the caller is to be told."""
-        ...
 
 
 class SessionOpener:

@@ -195,11 +195,13 @@ def test_an_unknown_scope_is_refused(acme: Connector) -> None:
 
 def test_who_made_and_revoked_a_key_is_in_the_audit_log(acme: Connector, tmp_path: Path) -> None:
     key = acme("key", "create", "--workspace", "Acme").stdout.strip()
-    acme("key", "revoke", prefix_of(key))
+    prefix = prefix_of(key)
+    assert prefix is not None
+    acme("key", "revoke", prefix)
 
     database = Database(Settings(var_dir=tmp_path / "var").database)
     with database.read() as connection:
-        row = workspaces.api_key_by_prefix(connection, prefix_of(key))
+        row = workspaces.api_key_by_prefix(connection, prefix)
         assert row is not None
         entries = connection.execute(select(audit_log.c.actor, audit_log.c.action, audit_log.c.target)).all()
     database.close()
