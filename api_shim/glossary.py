@@ -54,6 +54,7 @@ MEANINGS = {
     "BatchWait.host": "Whose rate limit it is.",
     "BatchWait.reason": "`rate_limit`: a host's budget; `capacity`: busy workers; `retry`: what failed is due later.",
     "BatchWait.until": "UTC.",
+    "ReconnectRequest.credentials": "New credentials of the same account.",
     "ConnectRequest.credentials": "What the platform wants: for Bluesky a handle and an app password.",
     "ErrorAnswer.error": "What went wrong.",
     "ErrorBody.error_source": "Who says so: this service (`unipost`), the platform, or a worker.",

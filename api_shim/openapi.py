@@ -11,7 +11,7 @@ from api_shim.glossary import explain
 from api_shim.introduction import DESCRIPTION, SUMMARY, TAGS, TITLE
 from api_shim.request_id import HEADER as REQUEST_ID
 from api_shim.request_id import WELL_FORMED
-from connections.contract import ConnectRequest
+from connections.contract import ConnectRequest, ReconnectRequest
 from connections.platforms import PLATFORMS
 
 Json = dict[str, Any]
@@ -33,7 +33,7 @@ def describe(app: FastAPI) -> Json:
     )
     _restore_examples(document, app)
     schemas = document["components"]["schemas"]
-    schemas.update(_connect_request_schemas())
+    schemas.update(_request_schemas())
     for path in document["paths"].values():
         for operation in path.values():
             _drop_foreign_refusal(operation)
@@ -56,12 +56,15 @@ def _restore_examples(document: Json, app: FastAPI) -> None:
                         operation["responses"][str(status)]["content"][media_type].update(examples)
 
 
-def _connect_request_schemas() -> Json:
-    schema = ConnectRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    definitions: Json = schema.pop("$defs")
-    _add_aliases(definitions["BlueskyCredentials"])
-    schema["properties"]["platform"]["enum"] = sorted(PLATFORMS)
-    return {**definitions, "ConnectRequest": schema}
+def _request_schemas() -> Json:
+    schemas: Json = {}
+    for model in (ConnectRequest, ReconnectRequest):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs")
+        schema["properties"]["platform"]["enum"] = sorted(PLATFORMS)
+        schemas[model.__name__] = schema
+    _add_aliases(schemas["BlueskyCredentials"])
+    return schemas
 
 
 def _add_aliases(credentials: Json) -> None:

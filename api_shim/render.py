@@ -79,7 +79,8 @@ _DOCUMENTED = set(AccountAnswer.model_fields) - {"data", "request_id"}
 def _outcome_answer(row: TaskRow, request_id: str, headers: Mapping[str, str]) -> Response:
     outcome = Outcome.from_row(row.outcome)
     if outcome.account is not None:
-        return json_answer(account_answer(outcome.account, request_id), 201, headers)
+        status = 201 if row.account_id is None else 200
+        return json_answer(account_answer(outcome.account, request_id), status, headers)
     assert row.finished_at is not None
     return error_answer(
         outcome.error or InternalError().describe(),

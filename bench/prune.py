@@ -149,6 +149,7 @@ def call(database: Database, times: Times, is_over: threading.Event) -> None:
                 max_attempts=5,
                 expires_in=60,
                 sweep_in=10,
+                key_id="key_0",
             )
         with timed(times["claim"]), database.write() as connection:
             tasks.claim_tasks(connection, [task_id], lease=30, sweep_in=31)

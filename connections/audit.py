@@ -6,6 +6,7 @@ quotes: ids, words of ours, no text that a caller or a platform wrote.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 # Who acts when no key and no link does.
 WORKER = "worker"
@@ -60,3 +61,42 @@ class AuditEntry:
     target: str | None = None
     cause: str | None = None
     request_id: str | None = None
+
+
+class AskedFor(Protocol):
+    """A connect task, as far as it says who asked for what."""
+
+    @property
+    def workspace_id(self) -> str: ...
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def key_id(self) -> str | None: ...
+    @property
+    def account_id(self) -> str | None:
+        """Of the account that it reconnects."""
+
+    @property
+    def connect_session_id(self) -> str | None: ...
+
+
+def connected(task: AskedFor, account_id: str) -> AuditEntry:
+    """A task that has ended with an account."""
+    return _ended(task, AuditOutcome.SUCCEEDED, account_id, None)
+
+
+def not_connected(task: AskedFor, cause: str | None) -> AuditEntry:
+    """A task that has ended without one."""
+    return _ended(task, AuditOutcome.FAILED, task.account_id, cause)
+
+
+def _ended(task: AskedFor, outcome: AuditOutcome, account_id: str | None, cause: str | None) -> AuditEntry:
+    return AuditEntry(
+        task.workspace_id,
+        task.connect_session_id or task.key_id or UNKNOWN,
+        Action.ACCOUNT_CONNECT if task.account_id is None else Action.ACCOUNT_RECONNECT,
+        outcome,
+        account_id=account_id,
+        cause=cause,
+        request_id=task.request_id,
+    )

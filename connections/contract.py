@@ -399,6 +399,15 @@ class BlueskyCredentials(BaseModel):
     )
 
 
+class ReconnectRequest(BaseModel):
+    """Body of `POST /v1/accounts/{account_id}/reconnect`."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    platform: str = Field(default="bluesky", description="That of the account, if it is told.", examples=["bluesky"])
+    credentials: BlueskyCredentials
+
+
 class ConnectRequest(BaseModel):
     """Body of `POST /v1/accounts/connect`, as documented; parsing with precise issues is `intake`'s."""
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from connections.bulk.ending import tell_finished
 from connections.contract import BatchWait
 from connections.db import Database
 from connections.repository import batches, dispatch, tasks
@@ -83,7 +84,10 @@ class Dispatching:
         with self._database.write() as connection:
             return batches.end_canceled(connection, batch_id, _END_AT_ONCE)
 
-    def finish(self, batch_id: str) -> bool:
+    def finish(self, batch: OpenBatch) -> bool:
         """Notes the end of a batch whose rows have all ended. False while one has not."""
         with self._database.write() as connection:
-            return dispatch.finish_batch(connection, batch_id)
+            is_finished = dispatch.finish_batch(connection, batch.id)
+            if is_finished:
+                tell_finished(connection, batch.workspace_id, batch.id)
+        return is_finished

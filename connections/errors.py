@@ -26,6 +26,7 @@
         ├── Refusal                   final, never retried
         │   ├── CredentialsRejected
         │   ├── AlreadyConnected
+        │   ├── AnotherAccount        the credentials of a reconnect are not this account's
         │   ├── SessionEnded              of an account that was connected
         │   │   └── AccountMoved          and its new server knows nothing of it
         │   └── InvalidIdentity       one issue on one credential field
@@ -278,6 +279,13 @@ class AccountMoved(SessionEnded):
     """The account has moved to another server, which does not know the session."""
 
     code = "ACCOUNT_MOVED"
+
+
+class AnotherAccount(Refusal):
+    """These credentials open another account than the one that is to be reconnected."""
+
+    code = "ACCOUNT_MISMATCH"
+    source = ErrorSource.UNIPOST
 
 
 class InvalidIdentity(Refusal):

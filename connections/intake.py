@@ -36,11 +36,25 @@ class ConnectCommand:
     identifier: str
     password: str = field(repr=False)
     profile_id: str | None = None
+    account_id: str | None = None
+    """The account that is to be reconnected, and keeps its id and profile."""
+    connect_session_id: str | None = None
+    """The link that an end user has followed to send this."""
+
+
+def parse_reconnect(body: bytes, account_id: str) -> ConnectCommand:
+    """The body of a connect request, whose platform goes without saying and whose profile stays. Raises
+    `ValidationFailed` with one issue per field."""
+    request = {"platform": "bluesky", **_parse_object(body), "profile_id": None}
+    return _read_connect(request, account_id)
 
 
 def parse_connect(body: bytes) -> ConnectCommand:
     """Raises `ValidationFailed` with one issue per field."""
-    request = _parse_object(body)
+    return _read_connect(_parse_object(body))
+
+
+def _read_connect(request: Mapping[str, object], account_id: str | None = None) -> ConnectCommand:
     issues: list[Issue] = []
     profile_id = read_profile_id(request.get("profile_id"), issues)
     platform = read_platform(request.get("platform"), issues)
@@ -53,7 +67,7 @@ def parse_connect(body: bytes) -> ConnectCommand:
     if issues:
         raise refused(issues)
     identifier, password = values
-    return ConnectCommand(platform=platform, identifier=identifier, password=password, profile_id=profile_id)
+    return ConnectCommand(platform, identifier, password, profile_id, account_id)
 
 
 DEFAULT_SECONDS_LEFT = 300

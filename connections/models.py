@@ -176,7 +176,8 @@ retired_sessions = Table(
     Column("host", String(512), nullable=False),
     # As the account had it: encrypted for the account's column, `Cell(account_id, "refresh_token")`.
     Column("refresh_token", LargeBinary, nullable=False),
-    Column("token_key", String(16), nullable=False),
+    # Empty where it was with the account.
+    Column("token_key", String(16)),
     Column("retired_at", UtcDateTime, nullable=False),
     # When it ends by itself, or is given up.
     Column("expires_at", UtcDateTime, nullable=False, index=True),

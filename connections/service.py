@@ -2,23 +2,24 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 
 from sqlalchemy import Connection
 
-from connections import api_keys, scopes
-from connections.contract import TaskStatus
+from connections import api_keys, audit, scopes
+from connections.contract import Issue, TaskStatus
 from connections.db import Database
 from connections.errors import IdempotencyKeyReused, NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
 from connections.grouped import Grouped
 from connections.ids import new_id
-from connections.intake import ConnectCommand, is_id
+from connections.intake import ConnectCommand, is_id, refused
 from connections.messages import Queue
 from connections.outcome import Outcome
 from connections.profiles import resolve_profile
-from connections.repository import idempotency, tasks, workspaces
+from connections.repository import accounts, idempotency, tasks, workspaces
+from connections.repository import audit as audit_log
 from connections.repository.idempotency import KeyedRequest
 from connections.repository.tasks import TaskRow
 from connections.settings import Settings
@@ -29,6 +30,7 @@ FIRST_SWEEP_SECONDS = 10.0
 
 # What idempotency keys are kept apart by, beside their workspace.
 _ENDPOINT = "accounts/connect"
+_RECONNECT_ENDPOINT = "accounts/reconnect"
 
 # How long a key that was just recognised is not looked up again: what a revocation may take to be felt.
 KEY_CACHE_SECONDS = 10.0
@@ -162,9 +164,9 @@ class ConnectService:
             profile_of = cache(partial(resolve_profile, connection))  # most requests come from a few workspaces
             for request in requests:
                 try:
-                    profile_id = profile_of(request.caller.workspace_id, request.command.profile_id)
+                    profile_id = _profile(connection, request, profile_of)
                     outcomes.append(self._store(connection, request, profile_id, fingerprints))
-                except ValidationFailed as error:
+                except (ValidationFailed, NotFound) as error:
                     outcomes.append(error)
         return outcomes
 
@@ -178,7 +180,7 @@ class ConnectService:
                     raise IdempotencyKeyReused
                 self._join(connection, first.resource_id, wait=request.wait, reply_to=request.reply_to)
                 return Accepted(first.resource_id, first.request_id)
-            profile_id = resolve_profile(connection, request.caller.workspace_id, request.command.profile_id)
+            profile_id = _profile(connection, request, partial(resolve_profile, connection))
             accepted = self._store(connection, request, profile_id, fingerprints)
             if accepted is None or idempotency.insert_use(
                 connection, keyed, resource_id=accepted.task_id, request_id=request.request_id
@@ -193,9 +195,7 @@ class ConnectService:
         """None when an identical request was in flight whose time is over: now it has ended."""
         caller, command, wait = request.caller, request.command, request.wait
         patience = self._waited_for if wait > 0 else self._polled
-        fingerprint = fingerprints.of(
-            caller.workspace_id, profile_id, command.platform, command.identifier, command.password
-        )
+        fingerprint = fingerprints.of(caller.workspace_id, profile_id, command.platform, *_rest(command))
         row = tasks.insert_task(
             connection,
             task_id=request.task_id,
@@ -211,6 +211,9 @@ class ConnectService:
             max_attempts=patience.max_attempts,
             expires_in=patience.expires_in,
             sweep_in=FIRST_SWEEP_SECONDS,
+            key_id=caller.key_id,
+            account_id=command.account_id,
+            connect_session_id=command.connect_session_id,
             traceparent=request.traceparent,
         )
         if row is not None:
@@ -254,13 +257,33 @@ class ConnectService:
 
 
 def _keyed(fingerprints: Fingerprints, caller: Caller, command: ConnectCommand, key: str) -> KeyedRequest:
-    request = (command.platform, command.profile_id or "", command.identifier, command.password)
     return KeyedRequest(
         workspace_id=caller.workspace_id,
-        endpoint=_ENDPOINT,
+        endpoint=_ENDPOINT if command.account_id is None else _RECONNECT_ENDPOINT,
         key_hash=fingerprints.of("idempotency key", key),
-        fingerprint=fingerprints.of("idempotent request", *request),
+        fingerprint=fingerprints.of("idempotent request", command.platform, command.profile_id or "", *_rest(command)),
     )
+
+
+def _rest(command: ConnectCommand) -> list[str]:
+    """What makes two commands the same, beside platform and profile."""
+    about = (command.account_id, command.connect_session_id)
+    return [command.identifier, command.password, *(part for part in about if part is not None)]
+
+
+def _profile(connection: Connection, request: _Request, profile_of: Callable[[str, str | None], str]) -> str:
+    """The profile of the account-to-be. Raises `ValidationFailed`, and `NotFound` where there is no account to be
+    reconnected."""
+    workspace_id, command = request.caller.workspace_id, request.command
+    if command.account_id is None:
+        return profile_of(workspace_id, command.profile_id)
+    place = accounts.place_of(connection, workspace_id, command.account_id)
+    if place is None:
+        raise NotFound("There is no such account.")
+    if place.platform != command.platform:
+        message = f"This is an account of {place.platform}."
+        raise refused([Issue(field="platform", code="another_platform", message=message)])
+    return place.profile_id
 
 
 def _in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) -> str | None:
@@ -279,4 +302,5 @@ def _in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) ->
         outcome=outcome.to_row(),
         cause=outcome.cause,
     )
+    audit_log.record(connection, [audit.not_connected(task, outcome.cause)])
     return None

@@ -2,24 +2,25 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from connections.contract import Account, AccountStatus, ConnectionType, TaskStatus
+from connections import audit, storing
+from connections.audit import AuditEntry
+from connections.contract import TaskStatus
 from connections.db import Database
-from connections.errors import AlreadyConnected, ConnectorError, KeyUnavailable
+from connections.errors import AnotherAccount, ConnectorError, KeyUnavailable
 from connections.grouped import Grouped
 from connections.ids import new_id
 from connections.messages import Queue
 from connections.outcome import Outcome
 from connections.repository import accounts, tasks
+from connections.repository import audit as audit_log
 from connections.repository.accounts import NewAccount
 from connections.repository.tasks import ClaimedTask, DueTask, EndedTask
 from connections.sqltime import database_time
@@ -63,12 +64,22 @@ class Claim(NamedTuple):
 class Settlement:
     """One per worker process, used by its threads."""
 
-    def __init__(self, database: Database, opener: Opener, cipher: TokenCipher, *, lease_seconds: float) -> None:
-        """`lease_seconds` must be longer than an attempt can take."""
+    def __init__(
+        self,
+        database: Database,
+        opener: Opener,
+        cipher: TokenCipher,
+        *,
+        lease_seconds: float,
+        refresh_in: Callable[[], float] = lambda: 86_400.0,
+    ) -> None:
+        """`lease_seconds` must be longer than an attempt can take. `refresh_in` says for each new session in how many
+        seconds it is refreshed."""
         self._database = database
         self._opener = opener
         self._cipher = cipher
         self._lease = lease_seconds
+        self._refresh_in = refresh_in
         self._claims: dict[int, tuple[Claim, ...]] = {}
         self._claim_grouped = Grouped(self._claim_each)
         self._succeed_grouped = Grouped(self._succeed_each)
@@ -137,7 +148,14 @@ class Settlement:
     def refuse_if_connected(self, task: ClaimedTask, external_id: str, name: str | None) -> None:
         """Raises `AlreadyConnected` when the workspace has this account."""
         with self._database.read() as connection:
-            _refuse_if_connected(connection, task, external_id, name)
+            storing.refuse_if_connected(connection, task, external_id, name)
+
+    def refuse_another(self, task: ClaimedTask, external_id: str) -> None:
+        """Raises `AnotherAccount` when this is not the account that the task reconnects."""
+        with self._database.read() as connection:
+            place = accounts.place_of(connection, task.workspace_id, task.account_id or "")
+        if place is None or place.external_id != external_id:
+            raise AnotherAccount
 
     def connected_names(self, rows: Sequence[tuple[ClaimedTask, str]]) -> set[str]:
         """Of tasks and the names of their accounts: the ids of those whose workspace has an account of that name."""
@@ -172,33 +190,36 @@ class Settlement:
         return outcomes
 
     def _succeed_alone(self, task: ClaimedTask, verified: VerifiedAccount) -> bool:
-        encrypted = self._encrypted(new_id("sa"), task, verified)  # may ask for the keys: not in a transaction
+        new = self._encrypted(task, verified)  # may ask for the keys: not in a transaction
         with self._database.write() as connection:
-            connected_at = accounts.insert_account(connection, encrypted)
-            if connected_at is None:
-                if tasks.has_succeeded(connection, task.id, fence=task.fence):
-                    return True
-                _refuse_if_connected(connection, task, verified.external_id, verified.name)
-                raise AlreadyConnected  # disconnected again between the two statements
+            account = storing.store(connection, task, new)
+            if account is None:
+                return True
             is_ours = tasks.finish_task(
                 connection,
                 task.id,
                 fence=task.fence,
                 status=TaskStatus.SUCCEEDED,
-                outcome=_connected(encrypted, connected_at).to_row(),
+                outcome=Outcome(account=account).to_row(),
             )
-            if not is_ours:
+            if is_ours:
+                storing.tell(connection, [(task, account)])
+            else:
                 connection.rollback()
         return is_ours
 
     def succeed_all(self, rows: Sequence[Success]) -> bool:
         """As `succeed` for each, in one transaction. False, and nothing stored, unless all of them can be."""
-        encrypted = {task.id: self._encrypted(new_id("sa"), task, verified) for task, verified in rows}
+        if any(_is_of_its_own(task) for task, _ in rows):
+            return False
+        new = [self._encrypted(task, verified) for task, verified in rows]
         with suppress(DataError, IntegrityError), self._database.write() as connection:
             now = database_time(connection)
-            ended = [EndedTask(task.id, task.fence, _connected(encrypted[task.id], now).to_row()) for task, _ in rows]
-            stored = accounts.insert_accounts(connection, [*encrypted.values()], connected_at=now)
+            done = [(task, storing.connected(one, now)) for (task, _), one in zip(rows, new, strict=True)]
+            ended = [EndedTask(task.id, task.fence, Outcome(account=account).to_row()) for task, account in done]
+            stored = accounts.insert_accounts(connection, new, connected_at=now)
             if stored == len(rows) == tasks.succeed_tasks(connection, ended):
+                storing.tell(connection, done)
                 return True
             connection.rollback()
         return False
@@ -255,6 +276,7 @@ class Settlement:
         with self._database.write() as connection:
             due = tasks.due_tasks(connection, limit=limit)
             lost: defaultdict[int, list[str]] = defaultdict(list)
+            expired: list[AuditEntry] = []
             for task in due:
                 if task.has_expired:
                     status, outcome = _end_of_time(task, attempts=task.attempts)
@@ -266,8 +288,10 @@ class Settlement:
                         outcome=outcome.to_row(),
                         cause=outcome.cause,
                     )
+                    expired.append(audit.not_connected(task, outcome.cause))
                 elif task.batch_id is None:
                     lost[task.sweeps].append(task.id)
+            audit_log.record(connection, expired)
             tasks.give_back(connection, [task.id for task in due if task.batch_id and not task.has_expired])
             for sweeps, task_ids in lost.items():
                 pause = min(_RESEND_SECONDS * 2**sweeps, _RESEND_CAP_SECONDS)
@@ -280,11 +304,15 @@ class Settlement:
 
     def _finish(self, task: ClaimedTask, status: TaskStatus, outcome: Outcome) -> bool:
         with self._database.write() as connection:
-            return tasks.finish_task(
+            is_ours = tasks.finish_task(
                 connection, task.id, fence=task.fence, status=status, outcome=outcome.to_row(), cause=outcome.cause
             )
+            if is_ours:
+                audit_log.record(connection, [audit.not_connected(task, outcome.cause)])
+        return is_ours
 
-    def _encrypted(self, account_id: str, task: ClaimedTask, verified: VerifiedAccount) -> NewAccount:
+    def _encrypted(self, task: ClaimedTask, verified: VerifiedAccount) -> NewAccount:
+        account_id = task.account_id or new_id("sa")
         return NewAccount(
             id=account_id,
             workspace_id=task.workspace_id,
@@ -296,6 +324,7 @@ class Settlement:
             avatar_url=verified.avatar_url,
             host=verified.host,
             session=self._cipher.encrypt_session(account_id, verified.session),
+            refresh_in=self._refresh_in(),
         )
 
 
@@ -307,25 +336,6 @@ def _end_of_time(task: ClaimedTask | DueTask, *, attempts: int) -> tuple[TaskSta
     return TaskStatus.EXPIRED, Outcome.of_expiry(attempts=attempts, max_attempts=task.max_attempts)
 
 
-def _connected(account: NewAccount, connected_at: datetime) -> Outcome:
-    return Outcome(
-        account=Account(
-            id=account.id,
-            profile_id=account.profile_id,
-            platform=account.platform,
-            account_name=account.account_name,
-            status=AccountStatus.ACTIVE,
-            connection_type=ConnectionType.BYO,
-            connected_at=connected_at,
-            external_account_id=account.external_id,
-            display_name=account.display_name,
-            avatar_url=account.avatar_url,
-        )
-    )
-
-
-def _refuse_if_connected(connection: Connection, task: ClaimedTask, external_id: str, name: str | None) -> None:
-    existing = accounts.connected_account(connection, task.workspace_id, task.platform, external_id)
-    if existing is not None:
-        shown = existing.account_name or name or external_id
-        raise AlreadyConnected(f"{shown} is already connected in this workspace.", details={"account_id": existing.id})
+def _is_of_its_own(task: ClaimedTask) -> bool:
+    """Whether there is more to do for it than to add an account."""
+    return task.account_id is not None or task.connect_session_id is not None

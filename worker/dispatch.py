@@ -133,7 +133,7 @@ class Dispatcher:
                 if batch.waits_for is not None:
                     waits[batch.id] = None
             elif not waiting[batch.id] and batch.id not in have_rows_on_their_way:
-                if self._dispatching.finish(batch.id):
+                if self._dispatching.finish(batch):
                     log.info("batch_finished", batch_id=batch.id)
             else:
                 wait = wait_of(waiting[batch.id], picked[batch.id], rooms, under_way, budget=self._budget)

@@ -205,7 +205,9 @@ class Performer:
                 def before_login(external_id: str | None, name: str | None) -> None:
                     if external_id is not None:
                         accounts.append((external_id, name))
-                        if task.batch_id is not None:
+                        if task.account_id is not None:
+                            self._settlement.refuse_another(task, external_id)
+                        elif task.batch_id is not None:
                             # Saves the login of a row that was sent before. A single request is logged in all the same,
                             # so that a wrong password is always told as such; the conflict is found when it is stored.
                             self._settlement.refuse_if_connected(task, external_id, name)

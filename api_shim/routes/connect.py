@@ -1,6 +1,11 @@
-"""`POST /v1/accounts/connect`."""
+"""`POST /v1/accounts/connect` and `POST /v1/accounts/{account_id}/reconnect`: the same way, for an account more or the
+same once more."""
 
-from fastapi import APIRouter, Request
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from api_shim import connecting, render
@@ -13,7 +18,9 @@ from api_shim.idempotency_key import parse_idempotency_key
 from api_shim.prefer import parse_prefer
 from api_shim.request_id import answer_as, request_id_of
 from api_shim.routes import connect_docs
-from connections.intake import parse_connect
+from connections.errors import NotFound
+from connections.intake import ConnectCommand, is_id, parse_connect, parse_reconnect
+from connections.service import Caller
 
 router = APIRouter(tags=["accounts"])
 
@@ -29,9 +36,28 @@ async def connect_account(request: Request, caller: TheCaller) -> Response:
 
     Waits for the outcome unless `Prefer` says otherwise.
     """
+    return await _answer(request, caller, parse_connect)
+
+
+@router.post("/v1/accounts/{account_id}/reconnect", operation_id="reconnect_account", **connect_docs.RECONNECT)
+async def reconnect_account(
+    request: Request,
+    caller: TheCaller,
+    account_id: Annotated[str, Path(description="`sa_…`.", examples=[connect_docs.EXAMPLE_ACCOUNT_ID])],
+) -> Response:
+    """Gives an account a new session, with credentials of the same account at the platform. It keeps its id.
+
+    Waits for the outcome unless `Prefer` says otherwise.
+    """
+    if not is_id(account_id):
+        raise NotFound("There is no such account.")
+    return await _answer(request, caller, partial(parse_reconnect, account_id=account_id))
+
+
+async def _answer(request: Request, caller: Caller, parse: Callable[[bytes], ConnectCommand]) -> Response:
     preferences = parse_prefer(request.headers.getlist("prefer"))
     key = parse_idempotency_key(request.headers.getlist(IDEMPOTENCY_KEY))
-    command = parse_connect(await read_json(request, max_bytes=_MAX_BODY_BYTES))
+    command = parse(await read_json(request, max_bytes=_MAX_BODY_BYTES))
     asked = connecting.Asked(caller, command, request_id_of(request), key)
     shim = shim_of(request)
     if wait := preferences.wait_seconds(shim.settings.sync_wait_seconds):

@@ -21,7 +21,9 @@ from connections.contract import AccountAnswer, Issue, ProviderError, RetryPolic
 from connections.errors import (
     AccountUnavailable,
     AlreadyConnected,
+    AnotherAccount,
     BadRequest,
+    ConnectorError,
     ConnectTimeout,
     CredentialsRejected,
     HandleMismatch,
@@ -65,8 +67,9 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "pattern": KEY_PATTERN},
 }
 
+EXAMPLE_ACCOUNT_ID = "sa_01jd2w8v70e3g5j7m9q1s3v5x7"
 _ACCOUNT = {
-    "id": "sa_01jd2w8v70e3g5j7m9q1s3v5x7",
+    "id": EXAMPLE_ACCOUNT_ID,
     "profile_id": "pr_01jd2w4k1c8e0g2j4m6p8r0t2v",
     "platform": "bluesky",
     "account_name": "alice.bsky.social",
@@ -117,6 +120,13 @@ _BODIES = {
     },
 }
 
+_RECONNECT_BODIES = {
+    "Bluesky": {
+        "summary": "A handle and a new app password",
+        "value": {"credentials": {"handle": "alice.bsky.social", "app_password": "abcd-efgh-2345-wxyz"}},
+    },
+}
+
 _FAILED = _QUEUED | {
     "status": "failed",
     "attempts": 1,
@@ -150,12 +160,58 @@ _OF_OUTCOMES: Mapping[int, dict[str, Any]] = {
 
 _OUTLASTED = "the rate limit outlasts the caller's wait"
 
-CONNECT: dict[str, Any] = {
-    "summary": "Connect an account",
-    "responses": {
-        201: answers(
+_FAILURES: tuple[ConnectorError | AfterTries, ...] = (
+    *WITH_A_KEY,
+    BadRequest("Idempotency-Key must be one value of 1 to 255 visible ASCII characters."),
+    CredentialsRejected(provider=_provider(401, "AuthenticationRequired", is_transient=False)),
+    AlreadyConnected(
+        "alice.bsky.social is already connected in this workspace.", details={"account_id": EXAMPLE_ACCOUNT_ID}
+    ),
+    PayloadTooLarge(),
+    UnsupportedMediaType(),
+    UnsupportedMediaType("Send the body without a Content-Encoding."),
+    ValidationFailed(_REQUIRED, issues=[Issue(field="credentials.handle", code="required", message=_REQUIRED)]),
+    *(
+        kind()
+        for kind in (
+            InvalidHandle,
+            HandleNotFound,
+            HandleMismatch,
+            IdentityUnusable,
+            HostNotAllowed,
+            MainPasswordRejected,
+            AccountUnavailable,
+        )
+    ),
+    IdempotencyKeyReused(),
+    AfterTries(
+        RateLimited("Too many failed logins to this account. Wait before the next one."),
+        _exhausted(_OUTLASTED, attempts=0),
+    ),
+    AfterTries(UpstreamRateLimited(provider=_provider(429, "RateLimitExceeded")), _exhausted(_OUTLASTED)),
+    AfterTries(OutOfBudget(host="bsky.social"), _exhausted(_OUTLASTED, attempts=0)),
+    AfterTries(
+        UpstreamFailed(provider=_provider(502, is_transient=True)),
+        _exhausted("all attempts are used up", attempts=5),
+    ),
+    AfterTries(HostFailing(), _exhausted("a server that is needed is failing for everyone", attempts=0)),
+    QueueUnavailable(details=_NAMES_TASK),
+    ServiceUnavailable("The service is overloaded right now. Nothing was stored; try again."),
+    ServiceUnavailable(
+        "The service cannot reach its database right now. The task is stored and goes on.", details=_NAMES_TASK
+    ),
+    AfterTries(KeyUnavailable(), _exhausted("the task's time ends before the next attempt could start", attempts=0)),
+    AfterTries(ConnectTimeout(details=_NAMES_TASK), RetryPolicy.of(RetryState.SCHEDULED, attempts=1, max_attempts=5)),
+    AfterTries(TaskExpired(), _exhausted("the task's time ended before it could be finished")),
+)
+
+
+def _outcome(status: int, description: str) -> dict[int | str, dict[str, Any]]:
+    """The account, at once or later."""
+    return {
+        status: answers(
             AccountAnswer,
-            description="Connected.",
+            description=description,
             headers=_APPLIED,
             example=_ACCOUNT | {"data": _ACCOUNT_DATA, "request_id": EXAMPLE_REQUEST_ID},
         ),
@@ -168,66 +224,35 @@ CONNECT: dict[str, Any] = {
         | {
             "links": {"Task": {"operationId": "get_connect_task", "parameters": {"task_id": "$response.body#/data/id"}}}
         },
-        **failures(
-            *WITH_A_KEY,
-            BadRequest("Idempotency-Key must be one value of 1 to 255 visible ASCII characters."),
-            CredentialsRejected(provider=_provider(401, "AuthenticationRequired", is_transient=False)),
-            AlreadyConnected(
-                "alice.bsky.social is already connected in this workspace.", details={"account_id": _ACCOUNT["id"]}
-            ),
-            PayloadTooLarge(),
-            UnsupportedMediaType(),
-            UnsupportedMediaType("Send the body without a Content-Encoding."),
-            ValidationFailed(_REQUIRED, issues=[Issue(field="credentials.handle", code="required", message=_REQUIRED)]),
-            *(
-                kind()
-                for kind in (
-                    InvalidHandle,
-                    HandleNotFound,
-                    HandleMismatch,
-                    IdentityUnusable,
-                    HostNotAllowed,
-                    MainPasswordRejected,
-                    AccountUnavailable,
-                )
-            ),
-            IdempotencyKeyReused(),
-            AfterTries(
-                RateLimited("Too many failed logins to this account. Wait before the next one."),
-                _exhausted(_OUTLASTED, attempts=0),
-            ),
-            AfterTries(UpstreamRateLimited(provider=_provider(429, "RateLimitExceeded")), _exhausted(_OUTLASTED)),
-            AfterTries(OutOfBudget(host="bsky.social"), _exhausted(_OUTLASTED, attempts=0)),
-            AfterTries(
-                UpstreamFailed(provider=_provider(502, is_transient=True)),
-                _exhausted("all attempts are used up", attempts=5),
-            ),
-            AfterTries(HostFailing(), _exhausted("a server that is needed is failing for everyone", attempts=0)),
-            QueueUnavailable(details=_NAMES_TASK),
-            ServiceUnavailable("The service is overloaded right now. Nothing was stored; try again."),
-            ServiceUnavailable(
-                "The service cannot reach its database right now. The task is stored and goes on.", details=_NAMES_TASK
-            ),
-            AfterTries(
-                KeyUnavailable(), _exhausted("the task's time ends before the next attempt could start", attempts=0)
-            ),
-            AfterTries(
-                ConnectTimeout(details=_NAMES_TASK), RetryPolicy.of(RetryState.SCHEDULED, attempts=1, max_attempts=5)
-            ),
-            AfterTries(TaskExpired(), _exhausted("the task's time ended before it could be finished")),
-            headers=_OF_OUTCOMES,
-        ),
-    },
-    "openapi_extra": {
+    }
+
+
+def _request(schema: str, examples: dict[str, Any]) -> dict[str, Any]:
+    return {
         "parameters": [_PREFER, _IDEMPOTENCY_KEY],
         "requestBody": {
             "required": True,
             "description": "JSON of at most 64 KiB; what is not known is ignored.",
             "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/ConnectRequest"}, "examples": _BODIES}
+                "application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}, "examples": examples}
             },
         },
+    }
+
+
+CONNECT: dict[str, Any] = {
+    "summary": "Connect an account",
+    "responses": {**_outcome(201, "Connected."), **failures(*_FAILURES, headers=_OF_OUTCOMES)},
+    "openapi_extra": _request("ConnectRequest", _BODIES),
+}
+
+RECONNECT: dict[str, Any] = {
+    "summary": "Reconnect an account",
+    "responses": {
+        **_outcome(200, "Reconnected."),
+        **failures(*_FAILURES, AnotherAccount(), NotFound("There is no such account."), headers=_OF_OUTCOMES),
     },
+    "openapi_extra": _request("ReconnectRequest", _RECONNECT_BODIES),
 }
 
 GET_TASK: dict[str, Any] = {

@@ -10,11 +10,11 @@ from api_shim.answers import json_answer
 from api_shim.auth import WorkspaceKey
 from api_shim.body import read_json
 from api_shim.bootstrap import shim_of
-from api_shim.documented import EXAMPLE_ACCOUNT_ID
 from api_shim.errors import error_answer
 from api_shim.hanging_up import listening
 from api_shim.request_id import request_id_of
 from api_shim.routes import internal_docs
+from api_shim.routes.connect_docs import EXAMPLE_ACCOUNT_ID
 from connections.contract import AccountSession, AccountSessionAnswer
 from connections.ids import new_id
 from connections.intake import parse_session_request

@@ -3,7 +3,6 @@
 from typing import Any
 
 from api_shim.documented import (
-    EXAMPLE_ACCOUNT_ID,
     EXAMPLE_REQUEST_ID,
     RETRY_AFTER,
     WITH_A_KEY,
@@ -11,6 +10,7 @@ from api_shim.documented import (
     failures,
     header,
 )
+from api_shim.routes.connect_docs import EXAMPLE_ACCOUNT_ID
 from connections.contract import AccountSessionAnswer, Issue
 from connections.errors import (
     Forbidden,

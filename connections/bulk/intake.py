@@ -12,6 +12,7 @@ import structlog
 from connections.bluesky.hosted import HostedService
 from connections.bluesky.identifier import parse_identifier
 from connections.bulk.csv_rows import read_csv
+from connections.bulk.ending import tell_finished
 from connections.bulk.json_rows import read_json
 from connections.bulk.lines import utf8
 from connections.bulk.ndjson_rows import read_ndjson
@@ -113,6 +114,7 @@ class BatchIntake:
                 self._sealer,
                 fingerprints,
                 workspace_id=caller.workspace_id,
+                key_id=caller.key_id,
                 request_id=request_id,
                 expires_in=self._expires_in,
                 normal_form=self._normal_form,
@@ -151,6 +153,7 @@ class _Arriving:
         fingerprints: Fingerprints,
         *,
         workspace_id: str,
+        key_id: str,
         request_id: str,
         expires_in: float,
         normal_form: Callable[[str], str],
@@ -162,6 +165,7 @@ class _Arriving:
         self._sealer = sealer
         self._fingerprints = fingerprints
         self._workspace_id = workspace_id
+        self._key_id = key_id
         self._request_id = request_id
         self._expires_in = expires_in
         self._normal_form = normal_form
@@ -185,7 +189,13 @@ class _Arriving:
             raise refused(issues)
         rows = (row for row in arriving if isinstance(row, SentRow))
         batch = StagedBatch(
-            self.batch_id, self._workspace_id, platform, self._request_id, self._expires_in, self._traceparent
+            self.batch_id,
+            self._workspace_id,
+            self._key_id,
+            platform,
+            self._request_id,
+            self._expires_in,
+            self._traceparent,
         )
         self._open(batch, profile_id)
         while sent := list(islice(rows, _ROWS_PER_TRANSACTION)):
@@ -200,6 +210,8 @@ class _Arriving:
             is_first = keyed is None or idempotency.insert_use(
                 connection, keyed, resource_id=self.batch_id, request_id=self._request_id
             )
+            if is_first and not self._rows_of:
+                tell_finished(connection, self._workspace_id, self.batch_id)
             if not is_first:
                 connection.rollback()
         if is_first:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy import Connection
+
 from connections.contract import UNFINISHED_ROWS, Batch, BatchStatus, BatchWait, RowStatus
 from connections.db import Database
 from connections.errors import NotFound
@@ -37,10 +39,9 @@ class Batches:
         """How the batch stands now."""
         if is_id(batch_id):
             with self._database.read() as connection:
-                row = batches.batch_of(connection, caller.workspace_id, batch_id)
-                if row is not None:
-                    tallies = batches.tallies(connection, batch_id, lately=RATE_SECONDS)
-                    return summary(row, [*tallies, *batches.rejection_tallies(connection, batch_id)])
+                batch = batch_now(connection, caller.workspace_id, batch_id)
+            if batch is not None:
+                return batch
         raise _no_such_batch()
 
     def results(
@@ -68,6 +69,15 @@ class Batches:
             with self._database.write() as connection:
                 is_done = batches.end_canceled(connection, batch_id, _ROWS_PER_CANCELLATION) == 0
         return self.get(caller, batch_id)
+
+
+def batch_now(connection: Connection, workspace_id: str, batch_id: str) -> Batch | None:
+    """How an accepted batch stands; None when the workspace has none with this id."""
+    row = batches.batch_of(connection, workspace_id, batch_id)
+    if row is None:
+        return None
+    tallies = batches.tallies(connection, batch_id, lately=RATE_SECONDS)
+    return summary(row, [*tallies, *batches.rejection_tallies(connection, batch_id)])
 
 
 def summary(row: BatchRow, tallies: Sequence[Tally]) -> Batch:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -29,6 +29,12 @@ class NewAccount:
     avatar_url: str | None
     host: str
     session: EncryptedSession
+    access_expires_at: datetime | None = None
+    refresh_in: float = 86_400.0
+    """Seconds until its session is refreshed for the first time."""
+    connection_type: ConnectionType = ConnectionType.BYO
+    external_user_id: str | None = None
+    external_user_email: str | None = None
 
 
 def insert_account(connection: Connection, account: NewAccount) -> datetime | None:
@@ -55,7 +61,7 @@ def _insert_many(dialect: str) -> Any:
 
 
 def _inserting(dialect: str) -> Any:
-    change = insert_into(dialect, accounts).values(status=AccountStatus.ACTIVE, connection_type=ConnectionType.BYO)
+    change = insert_into(dialect, accounts).values(status=AccountStatus.ACTIVE, refresh_at=from_now("refresh_in"))
     return change.on_conflict_do_nothing(
         index_elements=["workspace_id", "platform", "external_id"], index_where=CONNECTED_ONCE
     )
@@ -75,6 +81,11 @@ def _values(account: NewAccount) -> dict[str, Any]:
         "access_token": account.session.access_token,
         "refresh_token": account.session.refresh_token,
         "token_key": account.session.token_key,
+        "access_expires_at": account.access_expires_at,
+        "refresh_in": account.refresh_in,
+        "connection_type": account.connection_type,
+        "external_user_id": account.external_user_id,
+        "external_user_email": account.external_user_email,
     }
 
 
@@ -111,3 +122,19 @@ def connected_account(
     )
     row = connection.execute(query).first()
     return None if row is None else ConnectedAccount(**row._mapping)
+
+
+class Place(NamedTuple):
+    """Where an account belongs, whatever its status."""
+
+    profile_id: str
+    platform: str
+    external_id: str
+
+
+def place_of(connection: Connection, workspace_id: str, account_id: str) -> Place | None:
+    query = select(accounts.c.profile_id, accounts.c.platform, accounts.c.external_id).where(
+        accounts.c.id == account_id, accounts.c.workspace_id == workspace_id
+    )
+    row = connection.execute(query).first()
+    return None if row is None else Place(*row)

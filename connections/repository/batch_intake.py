@@ -26,6 +26,7 @@ class StagedBatch:
 
     id: str
     workspace_id: str
+    key_id: str
     platform: str
     request_id: str
     expires_in: float
@@ -65,6 +66,7 @@ def stage_rows(connection: Connection, batch: StagedBatch, rows: Sequence[Staged
     """Tasks that wait for a dispatcher; the sweep only ends them, accepted or not, when their time is over."""
     change = insert(connect_tasks).values(
         workspace_id=batch.workspace_id,
+        key_id=batch.key_id,
         platform=batch.platform,
         queue=Queue.BULK,
         status=TaskStatus.QUEUED,

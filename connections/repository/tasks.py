@@ -31,6 +31,8 @@ class TaskRow:
     finished_at: datetime | None
     outcome: dict[str, Any] | None
     batch_id: str | None
+    account_id: str | None = None
+    """The account that it reconnects, if it does."""
 
 
 _TASK = (
@@ -46,6 +48,7 @@ _TASK = (
     connect_tasks.c.finished_at,
     connect_tasks.c.outcome,
     connect_tasks.c.batch_id,
+    connect_tasks.c.account_id,
 )
 
 
@@ -71,6 +74,9 @@ def insert_task(
     max_attempts: int,
     expires_in: float,
     sweep_in: float,
+    key_id: str,
+    account_id: str | None = None,
+    connect_session_id: str | None = None,
     traceparent: str | None = None,
 ) -> TaskRow | None:
     """None, and nothing stored, when an identical request is in flight. Times are seconds from now."""
@@ -88,11 +94,12 @@ def insert_task(
         "max_attempts": max_attempts,
         "sweep_in": sweep_in,
         "expires_in": expires_in,
+        "key_id": key_id,
     }
     if caller_waits is not None:
         values["caller_waits"] = caller_waits
-    if traceparent is not None:
-        values["traceparent"] = traceparent
+    rare = {"account_id": account_id, "connect_session_id": connect_session_id, "traceparent": traceparent}
+    values |= {name: value for name, value in rare.items() if value is not None}
     change = _insert_task(connection.dialect.name, has_caller=caller_waits is not None)
     row = connection.execute(change, values).first()
     return None if row is None else _task(row)
@@ -115,6 +122,16 @@ def _insert_task(dialect: str, *, has_caller: bool) -> Any:
     return change.returning(*_TASK)
 
 
+# Who asked for it and for which account, as `connections.audit` wants to know.
+_ASKED_BY = (
+    connect_tasks.c.workspace_id,
+    connect_tasks.c.request_id,
+    connect_tasks.c.key_id,
+    connect_tasks.c.account_id,
+    connect_tasks.c.connect_session_id,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class InFlight:
     """The unfinished task of an identical request; `has_expired` when it only waits to be ended."""
@@ -124,6 +141,11 @@ class InFlight:
     max_attempts: int
     fence: int
     has_expired: bool
+    workspace_id: str
+    request_id: str
+    key_id: str | None
+    account_id: str | None
+    connect_session_id: str | None
 
 
 def task_in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) -> InFlight | None:
@@ -133,6 +155,7 @@ def task_in_flight(connection: Connection, workspace_id: str, fingerprint: bytes
         connect_tasks.c.max_attempts,
         connect_tasks.c.fence,
         and_(connect_tasks.c.expires_at <= from_now(), connect_tasks.c.available_at <= from_now()).label("has_expired"),
+        *_ASKED_BY,
     ).where(connect_tasks.c.workspace_id == workspace_id, connect_tasks.c.fingerprint == fingerprint, IN_FLIGHT)
     row = connection.execute(query).first()
     return None if row is None else InFlight(**row._mapping)
@@ -206,15 +229,17 @@ class ClaimedTask:
     batch_id: str | None
     outcome: dict[str, Any] | None = None
     traceparent: str | None = None
+    key_id: str | None = None
+    account_id: str | None = None
+    connect_session_id: str | None = None
 
 
 _CLAIMED = (
+    *_ASKED_BY,
     connect_tasks.c.id,
-    connect_tasks.c.workspace_id,
     connect_tasks.c.profile_id,
     connect_tasks.c.platform,
     connect_tasks.c.queue,
-    connect_tasks.c.request_id,
     connect_tasks.c.sealed_credentials,
     connect_tasks.c.reply_to,
     connect_tasks.c.attempts,
@@ -402,6 +427,11 @@ class DueTask:
     sweeps: int
     outcome: dict[str, Any] | None
     traceparent: str | None
+    workspace_id: str
+    request_id: str
+    key_id: str | None
+    account_id: str | None
+    connect_session_id: str | None
 
 
 def due_tasks(connection: Connection, *, limit: int) -> list[DueTask]:
@@ -419,6 +449,7 @@ def due_tasks(connection: Connection, *, limit: int) -> list[DueTask]:
             connect_tasks.c.sweeps,
             connect_tasks.c.outcome,
             connect_tasks.c.traceparent,
+            *_ASKED_BY,
         )
         .where(IN_FLIGHT, connect_tasks.c.sweep_at <= from_now())
         .order_by(connect_tasks.c.sweep_at)

@@ -113,7 +113,7 @@ def _create_sessions() -> None:
         sa.Column("platform", sa.String(40), nullable=False),
         sa.Column("host", sa.String(512), nullable=False),
         sa.Column("refresh_token", sa.LargeBinary, nullable=False),
-        sa.Column("token_key", sa.String(16), nullable=False),
+        sa.Column("token_key", sa.String(16)),
         sa.Column("retired_at", TIMESTAMP, nullable=False),
         sa.Column("expires_at", TIMESTAMP, nullable=False),
         sa.Column("end_at", TIMESTAMP),

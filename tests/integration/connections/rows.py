@@ -150,13 +150,13 @@ def fill(connection: Connection, size: Size = Size()) -> None:
                 "expires_at": now + DAY * (0.9 - n / size.retired_sessions),
                 "end_at": now if n % 10 == 0 else None,
             }
-            for n in range(size.retired_sessions)
+            for n in range(min(size.retired_sessions, size.accounts))
         ],
         connect_sessions: [
             {
                 "id": f"cs_{n}",
                 "workspace_id": workspace(n, size),
-                "profile_id": f"pr_{n}",
+                "profile_id": f"pr_{n % size.profiles}",
                 "platform": "bluesky",
                 "key_id": f"key_{n}",
                 "token_hash": digest(n),
@@ -223,7 +223,7 @@ def fill(connection: Connection, size: Size = Size()) -> None:
                 "id": f"al_{n:06}",
                 "workspace_id": workspace(n, size),
                 "at": now - 60 * DAY * n / size.audit_entries,
-                "actor": f"key_{n % size.api_keys}",
+                "actor": f"key_{n % max(1, size.api_keys)}",
                 "action": "account.connect",
                 "account_id": f"sa_{n}",
                 "outcome": "succeeded",

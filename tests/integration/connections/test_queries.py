@@ -6,6 +6,7 @@ What a statement reads must not grow with its tables: no scan of a table, no sor
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
@@ -27,9 +28,12 @@ from connections.repository import (
     dispatch,
     idempotency,
     keys,
+    linking,
     observing,
     outbox,
+    reconnecting,
     retention,
+    retiring,
     session_requests,
     tasks,
     workspaces,
@@ -78,6 +82,7 @@ def new_task(connection: Connection) -> object:
         max_attempts=5,
         expires_in=60,
         sweep_in=10,
+        key_id="key_1",
     )
 
 
@@ -104,7 +109,7 @@ def reencrypt(connection: Connection) -> None:
     keys.replace_tokens(connection, [(row, row) for row in rows], token_key="key2")
 
 
-ARRIVING = batch_intake.StagedBatch("cb_new", "ws_1", "bluesky", "req_1", 60.0)
+ARRIVING = batch_intake.StagedBatch("cb_new", "ws_1", "key_1", "bluesky", "req_1", 60.0)
 STAGED = [batch_intake.StagedRow(f"ct_new_{n}", n, "pr_1", None, "", b"key1.sealed", digest(-n)) for n in range(1, 4)]
 REFUSED = [RejectedRow(row=4, issues=[Issue(field="row", code="invalid_json", message="No.")])]
 
@@ -128,6 +133,11 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     accounts.connected_names: lambda c: accounts.connected_names(
         c, "ws_1", "bluesky", [f"person{n}.test" for n in range(16)]
     ),
+    accounts.place_of: lambda c: accounts.place_of(c, "ws_1", "sa_1"),
+    linking.linked_user: lambda c: linking.linked_user(c, "cs_1"),
+    linking.complete_connect_session: lambda c: linking.complete_connect_session(c, "cs_1", "sa_1"),
+    reconnecting.lock_account: lambda c: reconnecting.lock_account(c, "ws_1", "sa_1"),
+    reconnecting.replace_session: lambda c: reconnecting.replace_session(c, replace(NEW_ACCOUNT, id="sa_1")),
     accounts.connected_account: lambda c: accounts.connected_account(c, "ws_1", "bluesky", "did:plc:1"),
     audit.record: lambda c: audit.record(c, [ENTRY]),
     batch_intake.known_profiles: lambda c: batch_intake.known_profiles(c, "ws_1", [f"pr_{n}" for n in range(500)]),
@@ -178,6 +188,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
         c, [f"sq_{n}" for n in range(500)]
     ),
     session_requests.take_session_request: lambda c: session_requests.take_session_request(c, "sq_1"),
+    retiring.retire_sessions: lambda c: retiring.retire_sessions(c, "sa_1"),
     tasks.insert_task: new_task,
     tasks.task_in_flight: lambda c: tasks.task_in_flight(c, OPEN_WORKSPACE, digest(1)),
     tasks.make_patient: lambda c: tasks.make_patient(c, OPEN, max_attempts=12, expires_in=3600),

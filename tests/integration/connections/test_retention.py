@@ -22,9 +22,18 @@ from worker.prune import Pruner
 
 DAY_SECONDS = 86400.0
 # Of 600 tasks 60 are open and the others end over 60 days, 270 of them more than 33 days ago.
-SIZE = Size(workspaces=2, profiles=2, api_keys=2, accounts=20, tasks=600, open_tasks=60, idempotency_keys=100)
+SIZE = Size(
+    workspaces=2,
+    profiles=2,
+    api_keys=2,
+    accounts=20,
+    tasks=600,
+    open_tasks=60,
+    idempotency_keys=100,
+    session_requests=100,
+)
 KEPT_DAYS = 33
-OLD_TASKS, SPENT_KEYS = 270, 10
+OLD_TASKS, SPENT_KEYS, FORGOTTEN_REQUESTS = 270, 10, 9
 
 
 def never_stopping() -> bool:
@@ -64,7 +73,11 @@ def test_what_ended_long_ago_goes_and_everything_else_stays(database: Database) 
 
     after = {table: count(database, table) for table in metadata.sorted_tables}
     gone = {table.name: before[table] - after[table] for table in before if before[table] != after[table]}
-    assert gone == {"connect_tasks": OLD_TASKS, "idempotency_keys": SPENT_KEYS}
+    assert gone == {
+        "connect_tasks": OLD_TASKS,
+        "idempotency_keys": SPENT_KEYS,
+        "session_requests": FORGOTTEN_REQUESTS,
+    }
     assert {log["table"]: log["rows"] for log in logs} == gone
     assert count(database, connect_tasks, connect_tasks.c.finished_at.is_(None)) == SIZE.open_tasks
     youngest_gone = f"ct_{SIZE.tasks - OLD_TASKS}"

@@ -1,4 +1,4 @@
-"""A request for a live session, from asked to taken away: who loses a race or dies changes nothing. On either database."""
+"""A request for a live session, from asked to taken away: who loses a race or dies changes nothing. On both."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta

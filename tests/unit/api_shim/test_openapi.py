@@ -19,6 +19,7 @@ from tests.unit.api_shim.conftest import Api
 Json = dict[str, Any]
 
 CONNECT = "/v1/accounts/connect"
+RECONNECT = "/v1/accounts/{account_id}/reconnect"
 BATCHES = "/v1/connect/batches"
 BATCH = "/v1/connect/batches/{batch_id}"
 SESSION = "/internal/accounts/{account_id}/session"
@@ -26,6 +27,7 @@ ANY = {400, 405, 500}
 WITH_A_KEY = ANY | {401, 429, 503}
 STATUSES = {
     ("post", CONNECT): WITH_A_KEY | {201, 202, 409, 413, 415, 422, 504},
+    ("post", RECONNECT): WITH_A_KEY | {200, 202, 404, 409, 413, 415, 422, 504},
     ("get", "/v1/connect/tasks/{task_id}"): WITH_A_KEY | {200, 404, 422},
     ("post", BATCHES): WITH_A_KEY | {202, 413, 415, 422},
     ("get", BATCH): WITH_A_KEY | {200, 404},
@@ -113,9 +115,11 @@ def raised_by(operation: Operation) -> set[type[ConnectorError]]:
         raised |= {errors.PayloadTooLarge, errors.UnsupportedMediaType, errors.ValidationFailed}
     if "Idempotency-Key" in operation.parameters:
         raised |= {errors.IdempotencyKeyReused}
-    if operation.path == CONNECT:
+    if operation.path in (CONNECT, RECONNECT):
         raised |= {errors.QueueUnavailable, errors.ConnectTimeout, errors.TaskExpired, errors.KeyUnavailable}
         raised |= {*concrete(errors.PlatformError)} - OF_CONNECTED
+    if operation.path == CONNECT:
+        raised -= {errors.AnotherAccount}
     if operation.path == SESSION:
         raised |= {errors.Forbidden, errors.ReconnectRequired, errors.QueueUnavailable, errors.SessionTimeout}
         raised |= {errors.KeyUnavailable, *concrete(errors.TemporaryFailure)}
@@ -166,7 +170,9 @@ def headers_of(operation: Operation, status: int) -> set[str]:
     named |= {401: {"WWW-Authenticate"}, 405: {"Allow"}}.get(status, set())
     named |= {"Retry-After"} if status in {202, 429, 503, 504} else set()
     match operation.path, status:
-        case "/v1/accounts/connect", 201 | 202 | 401 | 409 | 422 | 429 | 500 | 503 | 504:
+        case "/v1/accounts/connect" | "/v1/accounts/{account_id}/reconnect", (
+            200 | 201 | 202 | 401 | 409 | 422 | 429 | 500 | 503 | 504
+        ):
             named |= {"Preference-Applied"}
             named |= {"Location"} if status in {202, 504} else set()
             named |= {"Retry-After"} if status == 500 else set()
@@ -205,6 +211,8 @@ def test_every_header_that_is_read_is_documented(operations: list[Operation]) ->
     assert named == {(operation.path, "X-Request-Id") for operation in operations} | {
         (CONNECT, "Prefer"),
         (CONNECT, "Idempotency-Key"),
+        (RECONNECT, "Prefer"),
+        (RECONNECT, "Idempotency-Key"),
         (BATCHES, "Idempotency-Key"),
         (f"{BATCH}/events", "Last-Event-ID"),
     }

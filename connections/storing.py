@@ -1,0 +1,114 @@
+"""The account of a task that has succeeded, within its transaction: a new one, or one that is reconnected in place."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from connections import audit
+from connections.contract import Account, AccountStatus, ConnectionType
+from connections.errors import AlreadyConnected, AnotherAccount, NotFound
+from connections.events import Event, EventType
+from connections.repository import accounts, linking, outbox, reconnecting, tasks
+from connections.repository import audit as audit_log
+from connections.repository.accounts import NewAccount
+from connections.repository.retiring import retire_sessions
+from connections.repository.tasks import ClaimedTask
+
+
+def store(connection: Connection, task: ClaimedTask, new: NewAccount) -> Account | None:
+    """The account as it is stored; None when the task has it already, because the confirmation of an earlier try was
+    lost. Raises `AlreadyConnected`, and `AnotherAccount` for one that is not the one to be reconnected."""
+    return _connect(connection, task, new) if task.account_id is None else _reconnect(connection, task, new)
+
+
+def _connect(connection: Connection, task: ClaimedTask, new: NewAccount) -> Account | None:
+    if task.connect_session_id is not None:
+        new = _linked(connection, task.connect_session_id, new)
+    connected_at = accounts.insert_account(connection, new)
+    if connected_at is None:
+        if tasks.has_succeeded(connection, task.id, fence=task.fence):
+            return None
+        refuse_if_connected(connection, task, new.external_id, new.account_name)
+        raise AlreadyConnected  # disconnected again between the two statements
+    if task.connect_session_id is not None:
+        linking.complete_connect_session(connection, task.connect_session_id, new.id)
+    return connected(new, connected_at)
+
+
+def _linked(connection: Connection, connect_session_id: str, new: NewAccount) -> NewAccount:
+    user = linking.linked_user(connection, connect_session_id)
+    if user is None:
+        return new
+    return replace(
+        new,
+        connection_type=ConnectionType.MANAGED,
+        external_user_id=user.external_user_id,
+        external_user_email=user.external_user_email,
+    )
+
+
+def _reconnect(connection: Connection, task: ClaimedTask, new: NewAccount) -> Account | None:
+    kept = reconnecting.lock_account(connection, task.workspace_id, new.id)
+    if tasks.has_succeeded(connection, task.id, fence=task.fence):
+        return None
+    if kept is None:
+        raise NotFound("There is no such account.")
+    if kept.external_id != new.external_id:
+        raise AnotherAccount
+    refuse_if_connected(connection, task, new.external_id, new.account_name)
+    retire_sessions(connection, kept.id)
+    try:
+        reconnecting.replace_session(connection, new)
+    except IntegrityError as error:
+        raise AlreadyConnected from error  # in this very moment, under another id
+    return Account(
+        id=kept.id,
+        profile_id=kept.profile_id,
+        platform=new.platform,
+        account_name=new.account_name,
+        status=AccountStatus.ACTIVE,
+        connection_type=ConnectionType(kept.connection_type),
+        connected_at=kept.connected_at,
+        external_account_id=kept.external_id,
+        display_name=kept.display_name,
+        avatar_url=kept.avatar_url,
+    )
+
+
+def connected(new: NewAccount, connected_at: datetime) -> Account:
+    """A new account as the wire tells it."""
+    return Account(
+        id=new.id,
+        profile_id=new.profile_id,
+        platform=new.platform,
+        account_name=new.account_name,
+        status=AccountStatus.ACTIVE,
+        connection_type=new.connection_type,
+        connected_at=connected_at,
+        external_account_id=new.external_id,
+        display_name=new.display_name,
+        avatar_url=new.avatar_url,
+    )
+
+
+def tell(connection: Connection, stored: Sequence[tuple[ClaimedTask, Account]]) -> None:
+    """Notes who has connected these accounts, and leaves word for those who want to hear of it."""
+    audit_log.record(connection, [audit.connected(task, account.id) for task, account in stored])
+    outbox.emit(
+        connection,
+        [
+            Event(task.workspace_id, EventType.ACCOUNT_CONNECTED, account.id, account.model_dump(mode="json"))
+            for task, account in stored
+        ],
+    )
+
+
+def refuse_if_connected(connection: Connection, task: ClaimedTask, external_id: str, name: str | None) -> None:
+    """Raises `AlreadyConnected` when the workspace has this account, under another id than the task's."""
+    existing = accounts.connected_account(connection, task.workspace_id, task.platform, external_id)
+    if existing is not None and existing.id != task.account_id:
+        shown = existing.account_name or name or external_id
+        raise AlreadyConnected(f"{shown} is already connected in this workspace.", details={"account_id": existing.id})
