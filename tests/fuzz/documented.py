@@ -29,9 +29,15 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from connections.contract import ErrorAnswer, RowStatus
 from tests.batch_rows import insert_batch
 from tests.fuzz.api import FAILURES, Observed, running
+from tests.sessions import make_account
 
 # Positive and negative data by operation, each; the others have no parameters but the request id.
-_EXAMPLES = {"POST /v1/accounts/connect": 300, "POST /v1/connect/batches": 150, "GET /v1/connect/tasks/{task_id}": 150}
+_EXAMPLES = {
+    "POST /v1/accounts/connect": 300,
+    "POST /v1/connect/batches": 150,
+    "GET /v1/connect/tasks/{task_id}": 150,
+    "POST /internal/accounts/{account_id}/session": 100,
+}
 _FEW = 20
 _PREFER = ("respond-async", "wait=0", "wait=60")  # chance would never find them
 
@@ -104,7 +110,8 @@ def main() -> None:
         schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=_config(tenant.key, options.seed))
         # One that is over: the events of any other would not end.
         batch_id = insert_batch(app.app.state.shim.database, tenant, [RowStatus.CONNECTED, RowStatus.REJECTED])
-        known = {"task_id": queue.sent, "batch_id": [batch_id]}
+        account_id = make_account(app.app.state.shim.database, tenant)
+        known = {"task_id": queue.sent, "batch_id": [batch_id], "account_id": [account_id]}
         failures = [*_boundaries(schema), *_random(schema, tenant.key, known, options.times, options.seed)]
         shutdown_lifespans()
     print("\n\n".join(failures))
