@@ -35,6 +35,7 @@ LOGIN = "com.atproto.server.createSession"
 Expected = tuple[int, str | None]
 
 CONNECTED: Expected = (201, None)
+GIVEN: Expected = (200, None)
 ACCEPTED: Expected = (202, None)
 REJECTED: Expected = (401, "UNAUTHORIZED")
 INVALID: Expected = (422, "VALIDATION_ERROR")
@@ -107,6 +108,20 @@ def and_polls(person: Person, password: str | None = None) -> httpx.Response:
     return accepted
 
 
+def given_out(person: Person) -> httpx.Response:
+    """Asks for a session as another service of the operator does. Its answer is the one that is meant to have a token,
+    so it is not among those that are searched."""
+    account_id = person.connect().json()["id"]
+    answer = httpx.post(
+        person.client.base_url.join(f"/internal/accounts/{account_id}/session"),
+        headers={"Authorization": f"Bearer {person.key}"},
+        timeout=40,
+        trust_env=False,
+    )
+    assert answer.json()["data"]["access_token"]
+    return answer
+
+
 def echo(person: Person) -> str:
     """What a server sends that repeats what it was sent."""
     return json.dumps(
@@ -138,6 +153,7 @@ CASES: dict[str, Case] = {
         lambda person: person.connect(headers={"Prefer": "wait=1"}),
     ),
     "connected already": Case((409, "ACCOUNT_ALREADY_CONNECTED"), twice),
+    "a session given out": Case(GIVEN, given_out),
     # --- wrong credentials
     "a wrong password": Case(REJECTED, lambda person: person.connect(f"{person.password}-not")),
     "blanks around": Case(REJECTED, lambda person: person.connect(f" {person.password} \t-not")),
