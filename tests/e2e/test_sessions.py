@@ -6,14 +6,19 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
+from connections.contract import AccountSession
+from connections.ids import new_id
 from connections.models import accounts, session_requests
+from connections.session_requests import AskedSession, SessionRequests
 from connections.sqltime import from_now
+from connections.vault import EphemeralKey
 from sandbox.client import SandboxAccount
 from sandbox.faults import Status
 from sandbox.process import SandboxProcess
 from tests.e2e.conftest import new_account
 from tests.e2e.stack import Service, body
 from tests.factories import Tenant, make_tenant
+from tests.servers import wait_until
 from tests.sessions import audited
 
 CONNECT = "/v1/accounts/connect"
@@ -133,3 +138,15 @@ def test_a_key_of_the_public_api_is_refused(any_service: Service, publisher: Pub
     answer = stranger.post(f"/internal/accounts/{publisher.account_id}/session")
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
+
+
+def test_a_request_whose_message_never_came_is_answered(publisher: Publisher) -> None:
+    requests = SessionRequests(publisher.service.database)
+    asked = AskedSession(new_id("sq"), publisher.tenant.caller, publisher.account_id, "req_1", 300, EphemeralKey())
+    requests.ask(asked, reply_to="shim_of_nobody", wait=25)
+
+    wait_until(lambda: requests.answered([asked.id]), what="an answer")
+
+    answer = requests.take(asked)
+    assert isinstance(answer, AccountSession)
+    assert publisher.get_session(answer.model_dump(mode="json")).status_code == 200

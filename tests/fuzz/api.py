@@ -19,7 +19,6 @@ from connections.contract import Issue, ProviderError
 from connections.errors import ConnectorError, QueueUnavailable
 from connections.migrate import upgrade
 from connections.outcome import Outcome
-from connections.scopes import Scope
 from connections.settings import Settings
 from tests.doubles import FakeBroker, FakeQueue, StubWorker
 from tests.factories import Tenant, make_tenant, verified
@@ -120,4 +119,4 @@ def running(directory: Path) -> Iterator[tuple[Observed, Tenant, FakeQueue]]:
         return await real_wait(waiter, min(seconds, _WAIT_SECONDS), hung_up)
 
     with patch.object(Waiter, "wait", wait):
-        yield Observed(app), make_tenant(database, scopes=Scope.SESSIONS), queue
+        yield Observed(app), make_tenant(database, scopes="sessions"), queue

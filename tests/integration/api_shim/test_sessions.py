@@ -56,7 +56,8 @@ class Service:
         return asyncio.create_task(self.processes[process].client.post(path, headers=key))
 
     def messages(self) -> list[bytes]:
-        return list(self._redis.lrange(Queue.UPKEEP, 0, -1))
+        with self.valkey.client() as redis:
+            return list(redis.lrange(Queue.UPKEEP, 0, -1))
 
     async def sent(self, count: int) -> list[str]:
         """The ids of the requests whose messages lie in the queue, once there are so many."""

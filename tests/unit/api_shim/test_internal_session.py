@@ -17,6 +17,7 @@ from tests.doubles import until
 from tests.factories import Tenant, make_tenant
 from tests.sessions import TOKEN, FakeSessions, audited, make_account, opener
 from tests.unit.api_shim.conftest import Api
+from tests.unit.api_shim.test_hanging_up import Caller
 
 
 class Publisher:
@@ -330,3 +331,19 @@ async def test_who_waits_is_counted_and_sent_home_at_the_end(publisher: Publishe
     publisher.api.shim.release_after(0.01)
 
     assert error_of(await asyncio.wait_for(caller, 10)) == (504, "SESSION_TIMEOUT")
+
+
+async def test_who_hangs_up_leaves_an_entry_and_no_request(publisher: Publisher) -> None:
+    api = publisher.api
+    api.tenant = publisher.tenant
+    api.queue.on_session = lambda request_id: None
+    caller = Caller(api, "POST", f"/internal/accounts/{publisher.account_id}/session")
+    asking = asyncio.create_task(caller.ask())
+    await until(lambda: len(api.queue.sessions) == 1)
+    caller.hang_up()
+    await asking
+
+    assert caller.answered[0]["status"] == 499
+    assert len(api.shim.waiting_for_sessions) == 0
+    assert publisher.left() == 0
+    assert [(entry.outcome, entry.cause) for entry in audited(api.database)] == [("failed", "unanswered")]
