@@ -26,9 +26,9 @@
         ├── Refusal                   final, never retried
         │   ├── CredentialsRejected
         │   ├── AlreadyConnected
-        │   ├── AnotherAccount        the credentials of a reconnect are not this account's
         │   ├── SessionEnded              of an account that was connected
         │   │   └── AccountMoved          and its new server knows nothing of it
+        │   ├── AnotherAccount        the credentials of a reconnect are not this account's
         │   └── InvalidIdentity       one issue on one credential field
         │       ├── InvalidHandle
         │       ├── HandleNotFound

@@ -110,7 +110,7 @@ accounts = Table(
     # A worker may claim the account for a refresh from here on; while one does, the end of its lease. A row that an
     # older version wrote has been due for ever.
     Column("refresh_at", UtcDateTime, nullable=False, server_default=LONG_AGO),
-    # Raised by every claim; storing must match it.
+    # Raised by every claim; storing must match it. Odd while a worker has it.
     Column("refresh_fence", Integer, nullable=False, server_default="0"),
     # In a row; and what the last one was, as the contract's error object.
     Column("refresh_failures", Integer, nullable=False, server_default="0"),

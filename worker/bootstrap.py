@@ -1,5 +1,6 @@
 """The composition root: everything a worker process holds, built once."""
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -8,6 +9,8 @@ import redis
 
 from connections.db import Database
 from connections.dispatching import Dispatching
+from connections.keeping import Keeping
+from connections.refresh_dates import first_refresh_in
 from connections.repository.retention import retentions
 from connections.settings import Settings
 from connections.settlement import Settlement
@@ -28,7 +31,10 @@ from worker.perform import Performer
 from worker.platforms.base import Platform, build_platforms
 from worker.prune import Pruner
 from worker.redis_client import redis_client
+from worker.refreshing import Refresher
 from worker.running import RUNNING
+from worker.session_keeper import SessionKeeper
+from worker.sessions import KeptSessions, LiveSessions
 from worker.shutdown import Shutdown
 from worker.sweep import SendTask, Sweeper
 from worker.ticks import Ticks
@@ -50,6 +56,8 @@ class Worker:
     sweeper: Sweeper
     ticks: Ticks
     pruner: Pruner
+    refresher: Refresher
+    sessions: LiveSessions
     shutdown: Shutdown
     watchdog: Watchdog
     last_begun: LastBegun
@@ -73,8 +81,11 @@ def build_worker(
     send_rows: SendRows,
     ask: Callable[[], None],
     depth_with: Callable[[redis.Redis], QueueDepth],
+    *,
+    ask_for_refresh: Callable[[], None],
 ) -> Worker:
-    """`send` puts a task's message into a queue, `send_rows` some with rows of batches, `ask` one for the dispatcher.
+    """`send` puts a task's message into a queue, `send_rows` some with rows of batches, `ask` one for the dispatcher,
+    `ask_for_refresh` one for sessions that are due.
     `depth_with` gives the way to count them, which may need the client of Redis.
 
     Raises `SettingsError` when the keys are missing or not for this use.
@@ -83,8 +94,13 @@ def build_worker(
     store = open_key_store(settings)
     keys = Followed(store.load_ring, every=store.poll_seconds)
     database = Database(settings.database, pool_size=min(settings.worker_threads, _DATABASE_CONNECTIONS))
+    cipher = TokenCipher(keys)
     settlement = Settlement(
-        database, Opener(keys), TokenCipher(keys), lease_seconds=settings.attempt_seconds + _SETTLING_SECONDS
+        database,
+        Opener(keys),
+        cipher,
+        lease_seconds=settings.attempt_seconds + _SETTLING_SECONDS,
+        refresh_in=partial(first_refresh_in, settings.refresh_seconds, random.uniform),
     )
     client = redis_client(settings.redis)
     announcer = Announcer(client)
@@ -115,6 +131,15 @@ def build_worker(
         batch_retry_seconds=settings.batch_retry_seconds,
         metrics=metrics,
     )
+    keeper = SessionKeeper(
+        Keeping(database, cipher),
+        platforms,
+        every=settings.refresh_seconds,
+        attempt_seconds=settings.attempt_seconds,
+        is_stopping=process.is_stopping,
+        pause=shutdown.pause,
+        metrics=metrics,
+    )
     metrics.watch(
         database,
         partial(pacer.rooms, own_hosts, within=settings.host_budget.seconds),
@@ -140,6 +165,10 @@ def build_worker(
             is_stopping=process.is_stopping,
             pause=shutdown.pause,
         ),
+        refresher=Refresher(
+            keeper, threads=settings.worker_threads, ask=ask_for_refresh, is_stopping=process.is_stopping
+        ),
+        sessions=KeptSessions(keeper, pause=shutdown.pause),
         shutdown=shutdown,
         watchdog=Watchdog(
             RUNNING,

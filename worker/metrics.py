@@ -55,6 +55,9 @@ class WorkerMetrics:
         self._leases_lost = self._counter(
             "connector_leases_lost", "Attempts whose task another worker had taken over before their end."
         )
+        self._refreshes = self._counter(
+            "connector_refreshes", "Sessions that were refreshed, or why not.", "platform", "outcome"
+        )
         self._swept = self._counter("connector_tasks_swept", "Tasks whose message was sent again.", "queue")
 
     def attempted(self, platform: str, cause: str, seconds: float) -> None:
@@ -76,6 +79,10 @@ class WorkerMetrics:
 
     def lease_lost(self) -> None:
         self._leases_lost.inc()
+
+    def refreshed(self, platform: str, outcome: str) -> None:
+        """`outcome` is "refreshed", "lost", or the cause that it was not."""
+        self._refreshes.labels(platform, outcome).inc()
 
     def swept(self, queue: str) -> None:
         self._swept.labels(queue).inc()

@@ -12,7 +12,16 @@ import structlog
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown
 
 from connections import tracing
-from connections.messages import CONNECT_ACCOUNT, CONNECT_ACCOUNTS, DISPATCH, PRUNE, SENT_AT, SWEEP, Queue
+from connections.messages import (
+    CONNECT_ACCOUNT,
+    CONNECT_ACCOUNTS,
+    DISPATCH,
+    PRUNE,
+    REFRESH_SESSIONS,
+    SENT_AT,
+    SWEEP,
+    Queue,
+)
 from connections.settings import load_settings
 from messaging.depth import queue_depth
 from messaging.producing import producing
@@ -53,11 +62,23 @@ def prune() -> None:
     worker().pruner.prune()
 
 
+@app.task(name=REFRESH_SESSIONS)
+def refresh_sessions() -> None:
+    worker().refresher.refresh_due()
+
+
 @cache
 def worker() -> Worker:
     """This process's worker. `worker_init` calls it first, before any thread does."""
     settings = load_settings()
-    return build_worker(settings, send, send_rows, ask_for_dispatch, partial(queue_depth, settings, app))
+    return build_worker(
+        settings,
+        send,
+        send_rows,
+        ask_for_dispatch,
+        partial(queue_depth, settings, app),
+        ask_for_refresh=ask_for_refresh,
+    )
 
 
 def send(task_id: str, queue: Queue) -> None:
@@ -75,6 +96,11 @@ def send_rows(messages: Sequence[Sequence[str]]) -> None:
 def ask_for_dispatch() -> None:
     """Raises `QueueUnavailable` when the broker does not take the message."""
     _put(dispatch, Queue.CONTROL)
+
+
+def ask_for_refresh() -> None:
+    """Raises `QueueUnavailable` when the broker does not take the message."""
+    _put(refresh_sessions, Queue.UPKEEP)
 
 
 def _put(task: Any, queue: Queue, **message: Any) -> None:

@@ -19,7 +19,7 @@ from cli.main import app
 from connections import tracing
 from connections.errors import CredentialsRejected
 from connections.settings import Settings
-from connections.verified import Credentials, VerifiedAccount
+from connections.verified import Credentials, Refreshed, StoredAccount, VerifiedAccount
 from worker.pace import Pace
 from worker.platforms.base import BeforeLogin, Platform, build_platforms
 
@@ -102,6 +102,9 @@ class Leaky:
             credentials, deadline=deadline, before_login=before_login, looks_first=looks_first
         )
         return LEAKS[credentials.identifier.partition(".")[0]](credentials, verified)
+
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        return self._platform.refresh(account, deadline=deadline)
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self._platform.end_session(account, deadline=deadline)

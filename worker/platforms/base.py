@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from connections.platforms import PLATFORMS
 from connections.settings import Settings
-from connections.verified import Credentials, VerifiedAccount
+from connections.verified import Credentials, Refreshed, StoredAccount, VerifiedAccount
 from worker.pace import Pace
 
 
@@ -51,6 +51,15 @@ class Platform(Protocol):
 
         Asks `before_login` before logging in and lets what it raises through. Raises another `Refusal` where trying
         again cannot help, `TemporaryFailure` where it can. Nothing else escapes, save bugs.
+        """
+        ...
+
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        """Replaces the account's session by one that lives longer. The one before works on for a while, so that a new
+        one that is lost on the way can be asked for again.
+
+        Raises `SessionEnded` or `AccountUnavailable` when it is certain that the session is over, and for anything else
+        that goes wrong `TemporaryFailure`: then the session may have been replaced or not. Nothing else escapes.
         """
         ...
 

@@ -26,7 +26,7 @@ import worker.heartbeat
 import worker.watchdog
 from cli.celery_processes import run_worker
 from connections.settings import Settings
-from connections.verified import Credentials, VerifiedAccount
+from connections.verified import Credentials, Refreshed, StoredAccount, VerifiedAccount
 from tests.factories import verified
 from tests.integration.worker.stack import THREADS
 from worker.platforms.base import BeforeLogin
@@ -97,6 +97,9 @@ class StagedPlatform:
         if "well" not in STAGE["acts"]:
             ACTS[handle.partition("-")[0]]()
         return verified(f"did:plc:{handle}", handle)
+
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        raise AssertionError("no session is refreshed here")
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         """There is none."""

@@ -19,7 +19,7 @@ from connections.errors import (
     TemporaryFailure,
 )
 from connections.settings import Settings, SettingsError
-from connections.verified import Credentials, Session, VerifiedAccount
+from connections.verified import Credentials, Refreshed, Session, StoredAccount, VerifiedAccount
 from worker.circuit import Circuits
 from worker.egress import Egress
 from worker.pace import Pace, promptly
@@ -29,6 +29,7 @@ from worker.platforms.bluesky.entryway import Entryway
 from worker.platforms.bluesky.errors import unreachable
 from worker.platforms.bluesky.handles import Handles
 from worker.platforms.bluesky.identity import Identities, Identity
+from worker.platforms.bluesky.refreshing import Refreshing
 from worker.platforms.bluesky.second_look import with_second_look
 from worker.platforms.bluesky.session import Sessions
 from worker.platforms.bluesky.xrpc import Server
@@ -45,14 +46,17 @@ class Bluesky:
         # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
         self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="handle-dns")
         # Apart from each other: a stranger's document can name any host as its PDS, the directory too.
-        self._circuits = {"look_ups": Circuits(), "logins": Circuits()}
-        look_ups, logins = self._circuits.values()
+        self._circuits = {"look_ups": Circuits(), "logins": Circuits(), "refreshes": Circuits()}
+        look_ups, logins, refreshes = self._circuits.values()
         self._handles = Handles(self._egress, settings, self._executor, look_ups)
         documents = Documents(self._egress, settings, look_ups)
         self._identities = Identities(self._handles, documents)
-        self._sessions = Sessions(self._egress, logins, pace)
+        self._sessions = Sessions(self._egress, logins, pace, refreshes=refreshes)
         self._pace = pace
         self._entryway = Entryway(self._hosted, self._sessions, documents)
+        self._refreshing = Refreshing(
+            self._sessions, documents, self._identities, self._hosted, allows_test=self._allows_test
+        )
 
     def login_name(self, credentials: Credentials) -> str | None:
         with suppress(InvalidHandle):
@@ -109,6 +113,9 @@ class Bluesky:
             return self._identities.resolve(identifier, deadline=deadline, since=since)
         except HandleNotFound as not_found:
             raise self._handles.explain_not_found(identifier, deadline=deadline) or not_found from None
+
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        return self._refreshing.refresh(account, deadline=deadline)
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         try:

@@ -4,8 +4,6 @@ import time
 from json import dumps
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from connections.errors import (
     AccountUnavailable,
@@ -26,13 +24,11 @@ from tests.unit.worker.platforms.bluesky.conftest import (
     PDS,
     STATUS,
     World,
-    deterministic,
     document,
     session,
     token,
 )
 from tests.unit.worker.platforms.fakes import answer, refusal
-from worker.platforms.bluesky.session import scope_of
 
 LOGIN = f"POST {PDS}/xrpc/{CREATE}"
 END = f"POST {PDS}/xrpc/{DELETE}"
@@ -291,25 +287,3 @@ def test_secrets_are_in_no_error(world: World) -> None:
         assert APP_PASSWORD not in f"{chain!s}{chain!r}"
         assert "refresh-token" not in f"{chain!s}{chain!r}"
         chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
-
-
-@pytest.mark.parametrize(
-    ("given_token", "scope"),
-    [
-        (token("com.atproto.access"), "com.atproto.access"),
-        (token(None), None),
-        ("a.b", None),
-        ("a.b.c.d", None),
-        ("a.!!!.c", None),
-        ("a.W10.c", None),  # []
-        ("a.eyJzY29wZSI6N30.c", None),  # {"scope":7}
-    ],
-)
-def test_scope(given_token: str, scope: str | None) -> None:
-    assert scope_of(given_token) == scope
-
-
-@deterministic
-@given(st.text(max_size=200) | st.text(alphabet="abcW10=-_.[{", max_size=60))
-def test_any_text_may_be_a_token(text: str) -> None:
-    scope_of(text)
