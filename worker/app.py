@@ -10,7 +10,7 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from connections.messages import DISPATCH, PRUNE, REFRESH_SESSIONS, SWEEP, Queue
+from connections.messages import DISPATCH, OPEN_SESSION, PRUNE, REFRESH_SESSIONS, SWEEP, Queue
 from connections.settings import Settings, load_settings
 from messaging.broker import broker_settings
 
@@ -18,6 +18,7 @@ _DISPATCH_EVERY_SECONDS = 1.0
 _SWEEP_EVERY_SECONDS = 2.0
 _PRUNE_EVERY_SECONDS = 60.0
 _REFRESH_EVERY_SECONDS = 1.0
+_OPEN_SESSIONS_EVERY_SECONDS = 2.0
 
 # Without time-outs a half-open connection hangs the main loop for ever.
 _ON_REDIS: Mapping[str, Any] = {
@@ -109,6 +110,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
                 "task": SWEEP,
                 "schedule": _SWEEP_EVERY_SECONDS,
                 "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
+            },
+            "open_sessions": {
+                "task": OPEN_SESSION,
+                "schedule": _OPEN_SESSIONS_EVERY_SECONDS,
+                "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
             },
             "prune": {
                 "task": PRUNE,

@@ -12,6 +12,7 @@ from connections.dispatching import Dispatching
 from connections.keeping import Keeping
 from connections.refresh_dates import first_refresh_in
 from connections.repository.retention import retentions
+from connections.session_answers import SessionAnswers
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Followed, Opener, TokenCipher, ensure_development_keys, open_key_store
@@ -26,6 +27,7 @@ from worker.hosts import host_classes
 from worker.last_begun import LastBegun
 from worker.login_limits import LoginLimits
 from worker.metrics import WorkerMetrics
+from worker.open_session import LEASE_SECONDS, SessionOpener
 from worker.pacing import Pacer
 from worker.perform import Performer
 from worker.platforms.base import Platform, build_platforms
@@ -58,6 +60,7 @@ class Worker:
     pruner: Pruner
     refresher: Refresher
     sessions: LiveSessions
+    session_opener: SessionOpener
     shutdown: Shutdown
     watchdog: Watchdog
     last_begun: LastBegun
@@ -140,6 +143,7 @@ def build_worker(
         pause=shutdown.pause,
         metrics=metrics,
     )
+    sessions = KeptSessions(keeper, pause=shutdown.pause)
     metrics.watch(
         database,
         partial(pacer.rooms, own_hosts, within=settings.host_budget.seconds),
@@ -168,7 +172,8 @@ def build_worker(
         refresher=Refresher(
             keeper, threads=settings.worker_threads, ask=ask_for_refresh, is_stopping=process.is_stopping
         ),
-        sessions=KeptSessions(keeper, pause=shutdown.pause),
+        sessions=sessions,
+        session_opener=SessionOpener(SessionAnswers(database, lease_seconds=LEASE_SECONDS), sessions, announcer),
         shutdown=shutdown,
         watchdog=Watchdog(
             RUNNING,
