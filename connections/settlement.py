@@ -324,6 +324,7 @@ class Settlement:
             avatar_url=verified.avatar_url,
             host=verified.host,
             session=self._cipher.encrypt_session(account_id, verified.session),
+            access_expires_at=verified.session.access_expires_at,
             refresh_in=self._refresh_in(),
         )
 
