@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from connections.verified import Session
+
 Uniform = Callable[[float, float], float]
 
 # Accounts that were connected together are not due together for ever.
@@ -25,15 +27,16 @@ _LONGEST_WISH = 3600.0
 _SPREAD = 5.0
 
 
-def first_refresh_in(interval: float, uniform: Uniform, *, token_left: float | None = None) -> float:
-    """After a login. `token_left` is how long the refresh token works, None when it does not say."""
-    return next_refresh_in(interval, uniform, token_left=token_left)
-
-
 def next_refresh_in(interval: float, uniform: Uniform, *, token_left: float | None = None) -> float:
-    """After a refresh; as for a login."""
+    """After a login or a refresh. `token_left` is how long the refresh token works, None when it does not say."""
     planned = interval * uniform(1 - _JITTER, 1 + _JITTER)
     return planned if token_left is None else max(_SHORTEST, min(planned, _SHARE_OF_TOKEN * token_left))
+
+
+def token_left(session: Session, now: float) -> float | None:
+    """For how long from `now`, in epoch seconds, the refresh token works by what it says of itself."""
+    ends = session.refresh_expires_at
+    return None if ends is None else ends.timestamp() - now
 
 
 def retry_in(

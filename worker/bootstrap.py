@@ -1,6 +1,7 @@
 """The composition root: everything a worker process holds, built once."""
 
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ import redis
 from connections.db import Database
 from connections.dispatching import Dispatching
 from connections.keeping import Keeping
-from connections.refresh_dates import first_refresh_in
+from connections.refresh_dates import next_refresh_in, token_left
 from connections.repository.retention import retentions
 from connections.session_answers import SessionAnswers
 from connections.settings import Settings
@@ -103,7 +104,9 @@ def build_worker(
         Opener(keys),
         cipher,
         lease_seconds=settings.attempt_seconds + _SETTLING_SECONDS,
-        refresh_in=partial(first_refresh_in, settings.refresh_seconds, random.uniform),
+        refresh_in=lambda session: next_refresh_in(
+            settings.refresh_seconds, random.uniform, token_left=token_left(session, time.time())
+        ),
     )
     client = redis_client(settings.redis)
     announcer = Announcer(client)

@@ -20,9 +20,9 @@ from connections.errors import (
     UpstreamRateLimited,
 )
 from connections.keeping import Keeping, Kept, PutOff
-from connections.refresh_dates import next_refresh_in, next_turn_in, retry_in
+from connections.refresh_dates import next_refresh_in, next_turn_in, retry_in, token_left
 from connections.repository.refreshing import ClaimedAccount
-from connections.verified import Refreshed, Session, StoredAccount
+from connections.verified import Refreshed, StoredAccount
 from worker.metrics import WorkerMetrics
 from worker.platforms.base import Platform
 
@@ -105,7 +105,8 @@ class SessionKeeper:
 
     def _kept(self, held: Held, used: StoredAccount, refreshed: Refreshed) -> Refreshed | None:
         encrypted = self.keeping.encrypt(held.account, refreshed)
-        refresh_in = next_refresh_in(self._every, self._uniform, token_left=_left(refreshed.session))
+        left = token_left(refreshed.session, time.time())
+        refresh_in = next_refresh_in(self._every, self._uniform, token_left=left)
         store = partial(self.keeping.store, held.account, used, refreshed, encrypted, refresh_in=refresh_in)
         kept = self._insist(store, held)
         if kept is Kept.STORED:
@@ -153,9 +154,3 @@ class SessionKeeper:
 def _told(account: ClaimedAccount, error: ConnectorError, cause: str) -> dict[str, Any]:
     provider = error.provider and error.provider.model_dump(exclude_none=True)
     return {"platform": account.platform, "host": account.host, "cause": cause, "provider": provider}
-
-
-def _left(session: Session) -> float | None:
-    """For how many seconds the refresh token works, if it says so."""
-    ends = session.refresh_expires_at
-    return None if ends is None else ends.timestamp() - time.time()

@@ -18,6 +18,7 @@ OF_WORKERS = {
     "connector_upstream_requests_total": {"host_class", "status"},
     "connector_circuits_open": {"platform", "kind"},
     "connector_leases_lost_total": set[str](),
+    "connector_refreshes_total": {"platform", "outcome"},
     "connector_tasks_swept_total": {"queue"},
     "connector_host_budget_left": {"host"},
     "connector_host_wait_seconds": {"host"},
@@ -32,6 +33,7 @@ OF_BEAT = {
     "connector_queue_messages": {"queue"},
     "connector_batches_running": set[str](),
     "connector_batch_rows": {"state"},
+    "connector_refresh_overdue_seconds": set[str](),
     "connector_workers": set[str](),
     "connector_worker_threads": set[str](),
 }

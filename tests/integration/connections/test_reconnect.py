@@ -30,7 +30,9 @@ class Desk:
         self.database = database
         self.cipher = TokenCipher(keys)
         self.service = ConnectService(database, Sealer(keys.for_shim()), settings)
-        self.settlement = Settlement(database, Opener(keys), self.cipher, lease_seconds=30, refresh_in=lambda: 50_000.0)
+        self.settlement = Settlement(
+            database, Opener(keys), self.cipher, lease_seconds=30, refresh_in=lambda _: 50_000.0
+        )
         self.tenant = make_tenant(database)
 
     def claim(self, tenant: Tenant | None = None, **about: str | None) -> ClaimedTask:

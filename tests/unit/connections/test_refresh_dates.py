@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connections.refresh_dates import first_refresh_in, next_refresh_in, next_turn_in, retry_in
+from connections.refresh_dates import next_refresh_in, next_turn_in, retry_in
 
 DAY = 86_400.0
 HOUR = 3600.0
@@ -22,8 +22,8 @@ def latest(_low: float, high: float) -> float:
 
 
 def test_it_is_spread_around_the_interval() -> None:
-    assert first_refresh_in(DAY, earliest) == pytest.approx(0.9 * DAY)
-    assert first_refresh_in(DAY, latest) == pytest.approx(1.1 * DAY)
+    assert next_refresh_in(DAY, earliest) == pytest.approx(0.9 * DAY)
+    assert next_refresh_in(DAY, latest) == pytest.approx(1.1 * DAY)
 
 
 @pytest.mark.parametrize(
