@@ -24,5 +24,6 @@ TAGS = [
     {"name": "tasks", "description": "Look at a connect that nobody waits for, or no longer."},
     {"name": "batches", "description": "Connect many accounts: a file comes in, and its rows end one by one."},
     {"name": "internal", "description": "For other services of whoever runs this one. Keep it from the internet."},
+    {"name": "audit-log", "description": "Who did what, when, and how it ended."},
     {"name": "service", "description": "For those who run the service. No key is needed."},
 ]

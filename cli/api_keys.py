@@ -100,5 +100,6 @@ def revoke(key: Annotated[str, typer.Argument(metavar="KEY", help="Its visible b
         revoked = workspaces.revoke_api_key(connection, key.removesuffix("…"))
         if revoked is None:
             raise CommandFailed("there is no such key that still works")
-        audit.record(connection, [AuditEntry(revoked.workspace_id, OPERATOR, Action.KEY_REVOKE, target=revoked.id)])
+        entry = AuditEntry(revoked.workspace_id, OPERATOR, Action.KEY_REVOKE, target=revoked.id)
+        audit.record(connection, [entry])
     typer.echo(f"{key} is revoked.")

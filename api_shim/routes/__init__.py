@@ -1,12 +1,13 @@
 """The addresses. Each route parses, makes one call, and renders."""
 
-from api_shim.routes import batch_intake, batch_page, batches, connect, internal, service, tasks
+from api_shim.routes import audit_log, batch_intake, batch_page, batches, connect, internal, service, tasks
 
 ALL = (
     connect.router,
     tasks.router,
     batch_intake.router,
     batches.router,
+    audit_log.router,
     internal.router,
     service.router,
     batch_page.router,

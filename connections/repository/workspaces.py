@@ -1,5 +1,6 @@
 """Workspaces, their profiles and their API keys."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -139,11 +140,26 @@ def api_keys_of(connection: Connection, workspace_id: str) -> list[ApiKeyRow]:
     return [ApiKeyRow(**row._mapping) for row in connection.execute(query)]
 
 
+class NamedKey(NamedTuple):
+    """A key as people know it."""
+
+    id: str
+    prefix: str
+    name: str
+
+
+def api_keys_named(connection: Connection, key_ids: Collection[str]) -> list[NamedKey]:
+    query = select(api_keys.c.id, api_keys.c.prefix, api_keys.c.name).where(api_keys.c.id.in_(key_ids))
+    return [NamedKey(*row) for row in connection.execute(query)]
+
+
 def note_use(connection: Connection, key_id: str) -> None:
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=from_now()))
 
 
 class RevokedKey(NamedTuple):
+    """Which key it was, and whose."""
+
     id: str
     workspace_id: str
 

@@ -1,6 +1,7 @@
 """`POST /internal/accounts/{id}/session`: who gets a session, what the answer has, and what is left behind."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -123,11 +124,10 @@ async def test_a_key_without_the_scope_is_refused_and_that_is_noted(publisher: P
     assert error_of(await publisher.ask()) == (403, "FORBIDDEN")
     assert error_of(await publisher.ask("sa_of_nobody")) == (403, "FORBIDDEN")
     assert error_of(await publisher.ask(content=b"{")) == (403, "FORBIDDEN")  # and learns nothing else
-    assert publisher.audited() == [
-        (publisher.account_id, "failed", "forbidden"),
-        (None, "failed", "forbidden"),
-        (publisher.account_id, "failed", "forbidden"),
-    ]
+    assert Counter(publisher.audited()) == {
+        (publisher.account_id, "failed", "forbidden"): 2,
+        (None, "failed", "forbidden"): 1,
+    }
     assert publisher.sessions.asked == []
     assert publisher.left() == 0
 

@@ -35,6 +35,7 @@ STATUSES = {
     ("get", f"{BATCH}/events"): WITH_A_KEY | {200, 204, 404},
     ("post", f"{BATCH}/cancel"): WITH_A_KEY | {200, 404},
     ("post", SESSION): WITH_A_KEY | {200, 403, 404, 409, 413, 415, 422, 504},
+    ("get", "/v1/audit-log"): WITH_A_KEY | {200, 422},
     ("get", "/healthz"): ANY | {200},
     ("get", "/readyz"): ANY | {200, 503},
     ("get", "/metrics"): ANY | {200},
@@ -186,7 +187,7 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Cache-Control"}
         case "/internal/accounts/{account_id}/session", 500:
             named |= {"Retry-After"}
-        case path, 200 if path.startswith("/v1/"):
+        case path, 200 if path.startswith("/v1/connect/"):
             named |= {"Retry-After"}
     return named
 
