@@ -9,15 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
 from cli.main import app
 from connections.api_keys import prefix_of
 from connections.db import Database
 from connections.errors import Unauthorized
-from connections.models import audit_log
-from connections.repository import workspaces
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.vault import Sealer, ShimKeys
@@ -191,21 +188,6 @@ def test_an_unknown_scope_is_refused(acme: Connector) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert "'everything' is not one of 'sessions'" in result.stderr
     assert acme("key", "list", "--workspace", "Acme").stdout == ""
-
-
-def test_who_made_and_revoked_a_key_is_in_the_audit_log(acme: Connector, tmp_path: Path) -> None:
-    key = acme("key", "create", "--workspace", "Acme").stdout.strip()
-    prefix = prefix_of(key)
-    assert prefix is not None
-    acme("key", "revoke", prefix)
-
-    database = Database(Settings(var_dir=tmp_path / "var").database)
-    with database.read() as connection:
-        row = workspaces.api_key_by_prefix(connection, prefix)
-        assert row is not None
-        entries = connection.execute(select(audit_log.c.actor, audit_log.c.action, audit_log.c.target)).all()
-    database.close()
-    assert sorted(entries) == [("operator", "key.create", row.id), ("operator", "key.revoke", row.id)]
 
 
 @pytest.mark.parametrize("text", ["90", "d", "1.5h", "0d", "-1d", "90 days"])
