@@ -33,6 +33,7 @@ HARMLESS = {
     "KeyUse.tokens",
     "PlatformShape.password",
     "Playground.env",
+    "ReconnectRequest.credentials",
     "Settings.env",
     "WorkerKeys.tokens",
 }

@@ -75,8 +75,8 @@ class SometimesLive(FakeSessions):
     """Gives a session for a number of seconds, and none for others."""
 
     def live_session(self, workspace_id: str, account_id: str, *, least_seconds: float, deadline: float) -> LiveSession:
-        end = int(least_seconds) % (len(NO_SESSION) + 1)
-        self.fault = NO_SESSION[end] if end < len(NO_SESSION) else None
+        fault = int(least_seconds) % (len(NO_SESSION) + 1)
+        self.fault = NO_SESSION[fault - 1] if fault else None
         return super().live_session(workspace_id, account_id, least_seconds=least_seconds, deadline=deadline)
 
 

@@ -18,7 +18,7 @@ REACHED = {
     "GET /v1/connect/batches/{batch_id}/results": {"200", "401", "404", "422"},
     "GET /v1/connect/batches/{batch_id}/events": {"200", "401", "404"},
     "POST /v1/connect/batches/{batch_id}/cancel": {"200", "401", "404"},
-    "POST /internal/accounts/{account_id}/session": {"200", "401", "404", "409", "415", "422"},
+    "POST /internal/accounts/{account_id}/session": {"200", "401", "404", "415", "422"},
     "GET /readyz": {"200"},
 }
 
