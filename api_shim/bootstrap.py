@@ -20,6 +20,7 @@ from connections import tracing
 from connections.bulk.intake import BatchIntake
 from connections.bulk.reading import Batches
 from connections.db import Database
+from connections.disconnecting import Disconnecting
 from connections.ids import new_id
 from connections.messages import reply_channel
 from connections.repository.session_requests import AnsweredRequest
@@ -53,6 +54,7 @@ class Shim:
     queue_age: QueueAge
     batches: Batches
     batch_events: BatchEvents
+    disconnecting: Disconnecting
     metrics: Metrics
     accepting: Threads
     """Stores and sends. A frozen queue blocks these threads and no others."""
@@ -146,6 +148,7 @@ def build_shim(
         queue_age=queue_age,
         batches=batches,
         batch_events=batch_events,
+        disconnecting=Disconnecting(database),
         metrics=Metrics(
             database,
             waiting=lambda: len(waiting) + len(waiting_for_sessions),

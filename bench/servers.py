@@ -167,6 +167,9 @@ class InstantQueue:
     def ask_for_session(self, request_id: str) -> None:
         pass
 
+    def ask_to_end_sessions(self) -> None:
+        pass
+
     def unread(self) -> int:
         return 0
 

@@ -447,7 +447,7 @@ webhooks = Table(
     Column("active", Boolean, nullable=False),
     # HPKE ciphertext, as of credentials: the API can show a secret while it makes it, and never again.
     Column("sealed_secret", LargeBinary, nullable=False),
-    Column("sealing_key", String(16), nullable=False, index=True),
+    Column("sealing_key", String(16), nullable=False),
     Column("secret_preview", String(20), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -457,6 +457,9 @@ webhooks = Table(
     Column("failures", Integer, nullable=False, server_default="0"),
 )
 Index("ix_webhooks_workspace_id", webhooks.c.workspace_id, webhooks.c.id)
+# Nothing is sent to a webhook that was deleted, so that its secret needs no key.
+IS_KEPT = text("deleted_at IS NULL")
+Index("ix_webhooks_sealing_key", webhooks.c.sealing_key, webhooks.c.id, sqlite_where=IS_KEPT, postgresql_where=IS_KEPT)
 
 webhook_deliveries = Table(
     "webhook_deliveries",

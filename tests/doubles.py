@@ -22,6 +22,7 @@ class FakeQueue:
     def __init__(self) -> None:
         self.sent: list[str] = []
         self.asked = 0
+        self.asked_to_end = 0
         self.lying = 0
         self.is_down = False
         self.on_send: Callable[[str], object] = lambda task_id: None
@@ -44,6 +45,11 @@ class FakeQueue:
             raise QueueUnavailable
         self.sessions.append(request_id)
         self.on_session(request_id)
+
+    def ask_to_end_sessions(self) -> None:
+        if self.is_down:
+            raise QueueUnavailable
+        self.asked_to_end += 1
 
     def unread(self) -> int:
         if self.is_down:

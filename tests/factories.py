@@ -86,6 +86,8 @@ class FakePlatform:
     failing_account: str | None = None
     seen: list[Credentials] = field(default_factory=list)
     ended: list[VerifiedAccount] = field(default_factory=list)
+    ended_retired: list[tuple[str, str]] = field(default_factory=list)
+    end_fails: BaseException | None = None
     refreshes: list[Callable[[StoredAccount], Refreshed] | BaseException] = field(default_factory=list)
     refreshed: list[StoredAccount] = field(default_factory=list)
 
@@ -116,6 +118,11 @@ class FakePlatform:
 
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self.ended.append(account)
+
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        self.ended_retired.append((host, refresh_token))
+        if self.end_fails is not None:
+            raise self.end_fails
 
     def open_circuits(self) -> Mapping[str, int]:
         return {}

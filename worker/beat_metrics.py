@@ -17,6 +17,7 @@ from connections.errors import QueueUnavailable, ServiceUnavailable
 from connections.messages import Queue
 from connections.metrics import process_registry
 from connections.repository.batches import running_batch_rows
+from connections.repository.ending import sessions_to_end
 from connections.repository.observing import in_flight_by_queue
 from connections.repository.refreshing import seconds_overdue
 from messaging.depth import QueueDepth
@@ -61,6 +62,7 @@ def _of_database(database: Database) -> Iterator[Metric]:
     with database.read() as connection:
         tallies = in_flight_by_queue(connection)
         batches, rows = running_batch_rows(connection)
+        to_end = sessions_to_end(connection)
         overdue = seconds_overdue(connection)
     in_flight = GaugeMetricFamily("connector_tasks_in_flight", "Tasks that have not ended.", labels=["queue", "status"])
     for tally in tallies:
@@ -75,6 +77,7 @@ def _of_database(database: Database) -> Iterator[Metric]:
     yield oldest
     yield GaugeMetricFamily("connector_batches_running", "Batches that have not ended.", value=batches)
     waiting = sum(tally.rows for tally in tallies if tally.queue == Queue.BULK)
+    yield GaugeMetricFamily("connector_sessions_to_end", "Sessions that wait to be ended.", value=to_end)
     progress = GaugeMetricFamily("connector_batch_rows", "Rows of the batches that run.", labels=["state"])
     progress.add_metric(["waiting"], waiting)
     progress.add_metric(["ended"], max(0, rows - waiting))

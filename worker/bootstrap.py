@@ -10,6 +10,7 @@ import redis
 
 from connections.db import Database
 from connections.dispatching import Dispatching
+from connections.ending import Ending
 from connections.keeping import Keeping
 from connections.refresh_dates import next_refresh_in, token_left
 from connections.repository.retention import retentions
@@ -23,12 +24,13 @@ from worker.announce import Announcer
 from worker.bulkhead import Bulkhead
 from worker.dispatch import Dispatcher, SendRows
 from worker.dispatch_turn import Turns
+from worker.ending import LEASE_SECONDS, Ender
 from worker.heartbeat import Heartbeat
 from worker.hosts import host_classes
 from worker.last_begun import LastBegun
 from worker.login_limits import LoginLimits
 from worker.metrics import WorkerMetrics
-from worker.open_session import LEASE_SECONDS, SessionOpener
+from worker.open_session import OPEN_LEASE_SECONDS, SessionOpener
 from worker.pacing import Pacer
 from worker.perform import Performer
 from worker.platforms.base import Platform, build_platforms
@@ -59,6 +61,7 @@ class Worker:
     sweeper: Sweeper
     ticks: Ticks
     pruner: Pruner
+    ender: Ender
     refresher: Refresher
     sessions: LiveSessions
     session_opener: SessionOpener
@@ -175,11 +178,17 @@ def build_worker(
             is_stopping=process.is_stopping,
             pause=shutdown.pause,
         ),
+        ender=Ender(
+            Ending(database, TokenCipher(keys), lease_seconds=LEASE_SECONDS),
+            platforms,
+            metrics,
+            is_stopping=process.is_stopping,
+        ),
         refresher=Refresher(
             keeper, threads=settings.worker_threads, ask=ask_for_refresh, is_stopping=process.is_stopping
         ),
         sessions=sessions,
-        session_opener=SessionOpener(SessionAnswers(database, lease_seconds=LEASE_SECONDS), sessions, announcer),
+        session_opener=SessionOpener(SessionAnswers(database, lease_seconds=OPEN_LEASE_SECONDS), sessions, announcer),
         shutdown=shutdown,
         watchdog=Watchdog(
             RUNNING,

@@ -59,6 +59,9 @@ class WorkerMetrics:
             "connector_refreshes", "Sessions that were refreshed, or why not.", "platform", "outcome"
         )
         self._swept = self._counter("connector_tasks_swept", "Tasks whose message was sent again.", "queue")
+        self._sessions_ended = self._counter(
+            "connector_sessions_ended", "Tries to end a session that its account had left.", "platform", "outcome"
+        )
 
     def attempted(self, platform: str, cause: str, seconds: float) -> None:
         self._attempts.labels(platform, cause).inc()
@@ -86,6 +89,10 @@ class WorkerMetrics:
 
     def swept(self, queue: str) -> None:
         self._swept.labels(queue).inc()
+
+    def session_ended(self, platform: str, outcome: str, *, count: int = 1) -> None:
+        """With a `count` of 0 Prometheus sees the zero before the first one, without which that would not be a rise."""
+        self._sessions_ended.labels(platform, outcome).inc(count)
 
     def watch(
         self,

@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 # Half of what a caller waits: when the worker dies, another one's try is in time.
 ANSWER_SECONDS = 10.0
-LEASE_SECONDS = 11.0
+OPEN_LEASE_SECONDS = 11.0
 
 # Lost requests are looked for that often, so one look takes no longer.
 LOOK_EVERY_SECONDS = 2.0

@@ -16,6 +16,7 @@ from connections.messages import (
     CONNECT_ACCOUNT,
     CONNECT_ACCOUNTS,
     DISPATCH,
+    END_SESSIONS,
     OPEN_SESSION,
     PRUNE,
     REFRESH_SESSIONS,
@@ -61,6 +62,11 @@ def sweep() -> None:
 @app.task(name=PRUNE)
 def prune() -> None:
     worker().pruner.prune()
+
+
+@app.task(name=END_SESSIONS)
+def end_sessions() -> None:
+    worker().ender.end_sessions()
 
 
 @app.task(name=REFRESH_SESSIONS)

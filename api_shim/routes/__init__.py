@@ -1,9 +1,10 @@
 """The addresses. Each route parses, makes one call, and renders."""
 
-from api_shim.routes import audit_log, batch_intake, batch_page, batches, connect, internal, service, tasks
+from api_shim.routes import audit_log, batch_intake, batch_page, batches, connect, disconnect, internal, service, tasks
 
 ALL = (
     connect.router,
+    disconnect.router,
     tasks.router,
     batch_intake.router,
     batches.router,

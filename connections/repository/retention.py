@@ -11,6 +11,7 @@ from connections.models import (
     connect_batches,
     connect_tasks,
     idempotency_keys,
+    retired_sessions,
     session_requests,
 )
 from connections.repository.dialects import row_address
@@ -53,6 +54,8 @@ def retentions(*, task_seconds: float, audit_seconds: float) -> tuple[Retention,
         Retention(connect_batches.c.created_at, _DAY_SECONDS, ARRIVING),
         Retention(session_requests.c.expires_at, _UNANSWERED_SECONDS),
         Retention(audit_log.c.at, audit_seconds),
+        # Those that are to be ended go with whoever gives them up, and says so.
+        Retention(retired_sessions.c.expires_at, 0.0, retired_sessions.c.end_at.is_(None)),
     )
 
 

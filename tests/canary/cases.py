@@ -31,6 +31,7 @@ from tests.canary import batch
 from tests.canary.person import Person
 
 LOGIN = "com.atproto.server.createSession"
+DELETE_SESSION = "com.atproto.server.deleteSession"
 
 Expected = tuple[int, str | None]
 
@@ -122,6 +123,15 @@ def given_out(person: Person) -> httpx.Response:
     return answer
 
 
+def and_disconnects(person: Person) -> httpx.Response:
+    account_id = person.connect().json()["id"]
+    return person.client.delete(f"/v1/accounts/{account_id}")
+
+
+def lets_no_session_end(control: ControlClient, person: Person) -> None:
+    control.order(Status(status=500, body=echo(person), method=DELETE_SESSION, account=person.did, times=1))
+
+
 def echo(person: Person) -> str:
     """What a server sends that repeats what it was sent."""
     return json.dumps(
@@ -154,6 +164,8 @@ CASES: dict[str, Case] = {
     ),
     "connected already": Case((409, "ACCOUNT_ALREADY_CONNECTED"), twice),
     "a session given out": Case(GIVEN, given_out),
+    "disconnected": Case((200, None), and_disconnects),
+    "disconnected from a server that will not have it": Case((200, None), and_disconnects, lets_no_session_end),
     # --- wrong credentials
     "a wrong password": Case(REJECTED, lambda person: person.connect(f"{person.password}-not")),
     "blanks around": Case(REJECTED, lambda person: person.connect(f" {person.password} \t-not")),

@@ -109,6 +109,9 @@ class Leaky:
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self._platform.end_session(account, deadline=deadline)
 
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        self._platform.end_retired(account, host, refresh_token, deadline=deadline)
+
     def open_circuits(self) -> Mapping[str, int]:
         return self._platform.open_circuits()
 

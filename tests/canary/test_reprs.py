@@ -34,8 +34,10 @@ HARMLESS = {
     "PlatformShape.password",
     "Playground.env",
     "ReconnectRequest.credentials",
+    "Secrets.key",
     "Settings.env",
     "WorkerKeys.tokens",
+    "_Exchange.secrets",
 }
 
 

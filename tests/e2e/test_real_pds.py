@@ -10,6 +10,8 @@ from sqlalchemy import Row, select, update
 
 from connections.models import accounts
 from connections.sqltime import from_now
+from connections.verified import Session
+from tests.e2e.left import left_sessions, refresh_token, replace_session
 from tests.e2e.network.pds_client import PdsAccount
 from tests.e2e.network.real import RealNetwork
 from tests.e2e.stack import Service, body
@@ -123,6 +125,37 @@ def test_a_tombstoned_did_is_unusable(
     real_network.tombstone(person.did)
 
     assert issue_of(connect(caller, person.did, app_password)) == (422, "identity_unusable")
+
+
+def test_a_disconnect_ends_every_session_that_the_account_had(
+    service_on_real_network: Service,
+    caller: httpx.Client,
+    real_network: RealNetwork,
+    person: PdsAccount,
+    app_password: str,
+) -> None:
+    before = real_network.open_sessions(person.did)
+    account_id = connect(caller, person.handle, app_password).json()["id"]
+
+    def refresh(token: str) -> Session:
+        answer = ask_for_another(real_network, token).raise_for_status().json()
+        return Session(answer["accessJwt"], answer["refreshJwt"])
+
+    replaced = [replace_session(service_on_real_network, account_id, refresh) for _ in range(2)]
+    current = refresh_token(service_on_real_network, account_id)
+    assert real_network.open_sessions(person.did) == before + 1
+
+    assert caller.delete(f"/v1/accounts/{account_id}").status_code == 200
+
+    wait_until(lambda: left_sessions(service_on_real_network, account_id) == 0, what="the end of all sessions")
+    assert real_network.open_sessions(person.did) == before
+    for token in (current, *replaced):
+        answer = ask_for_another(real_network, token)
+        assert (answer.status_code, answer.json()["error"]) == (400, "ExpiredToken")
+
+
+def ask_for_another(real_network: RealNetwork, token: str) -> httpx.Response:
+    return real_network.pds.post("com.atproto.server.refreshSession", token=token)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,9 @@ class InlineQueue:
     def ask_for_session(self, request_id: str) -> None:
         """Nobody asks for one."""
 
+    def ask_to_end_sessions(self) -> None:
+        """Nobody is disconnected."""
+
     def unread(self) -> int:
         return 0
 

@@ -67,6 +67,14 @@ class Platform(Protocol):
         """Ends a session that will not be kept. Raises `TemporaryFailure` when the platform does not confirm."""
         ...
 
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        """Ends a session that was kept at `host` and is not used any more; does nothing when it has ended. `account`
+        tells a host that fails for one from a host that fails for all.
+
+        Raises `TemporaryFailure` when the platform does not confirm, and nothing else, save bugs.
+        """
+        ...
+
     def open_circuits(self) -> Mapping[str, int]:
         """How many hosts are left alone because they fail, by what they are asked for."""
         ...

@@ -57,6 +57,9 @@ class Hosted:
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         raise AssertionError("every session is kept")
 
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        raise AssertionError("every session is kept")
+
     def open_circuits(self) -> Mapping[str, int]:
         return {}
 

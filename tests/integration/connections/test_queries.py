@@ -26,7 +26,9 @@ from connections.repository import (
     audit,
     batch_intake,
     batches,
+    disconnecting,
     dispatch,
+    ending,
     idempotency,
     keys,
     linking,
@@ -107,9 +109,13 @@ def prune(connection: Connection) -> object:
     ]
 
 
-def reencrypt(connection: Connection) -> None:
-    rows = keys.token_rows(connection, "key1", after="sa_1", limit=100)
-    keys.replace_tokens(connection, [(row, row) for row in rows], token_key="key2")
+EXCHANGED = (keys.WEBHOOK_SECRETS, keys.ACCOUNT_TOKENS, keys.RETIRED_TOKENS)
+
+
+def exchange(connection: Connection) -> None:
+    for secrets in EXCHANGED:
+        rows = keys.secret_rows(connection, secrets, "key1", after="", limit=100)
+        keys.replace_secrets(connection, secrets, [(row, row) for row in rows], key_id="key2")
 
 
 ARRIVING = batch_intake.StagedBatch("cb_new", "ws_1", "key_1", "bluesky", "req_1", 60.0)
@@ -181,6 +187,8 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     batches.results: lambda c: batches.results(c, BATCH, after=5000, limit=500),
     batches.mark_canceled: lambda c: batches.mark_canceled(c, "ws_1", BATCH),
     batches.end_canceled: lambda c: batches.end_canceled(c, BATCH, 300),
+    disconnecting.account_to_leave: lambda c: disconnecting.account_to_leave(c, OPEN_WORKSPACE, "sa_1"),
+    disconnecting.disconnect_account: lambda c: disconnecting.disconnect_account(c, "sa_1"),
     dispatch.open_batches: dispatch.open_batches,
     dispatch.waiting_rows: lambda c: dispatch.waiting_rows(c, [BATCH], count_to=500),
     dispatch.rows_on_their_way: dispatch.rows_on_their_way,
@@ -188,13 +196,19 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     dispatch.mark_sent: lambda c: dispatch.mark_sent(c, [OPEN], sweep_in=30),
     dispatch.note_wait: lambda c: dispatch.note_wait(c, BATCH, {"reason": "capacity"}),
     dispatch.finish_batch: lambda c: dispatch.finish_batch(c, BATCH),
+    ending.claim_session: lambda c: ending.claim_session(c, lease=40),
+    ending.forget_session: lambda c: ending.forget_session(c, "rs_1", fence=0),
+    ending.postpone_session: lambda c: ending.postpone_session(c, "rs_1", fence=0, delay=1),
+    ending.sessions_to_end: ending.sessions_to_end,
     idempotency.first_use: lambda c: idempotency.first_use(c, KEYED),
     idempotency.insert_use: lambda c: idempotency.insert_use(c, KEYED, resource_id="ct_1", request_id="req_1"),
     keys.keys_in_use: keys.keys_in_use,
-    keys.count_sealed: lambda c: keys.count_sealed(c, "key1"),
-    keys.count_encrypted: lambda c: keys.count_encrypted(c, "key1"),
-    keys.token_rows: lambda c: keys.token_rows(c, "key1", after="sa_1", limit=100),
-    keys.replace_tokens: reencrypt,
+    keys.keys_of: lambda c: [keys.keys_of(c, secrets) for secrets in (*keys.SEALED, *keys.ENCRYPTED)],
+    keys.count_secrets: lambda c: [
+        keys.count_secrets(c, secrets, "key1") for secrets in (*keys.SEALED, *keys.ENCRYPTED)
+    ],
+    keys.secret_rows: lambda c: [keys.secret_rows(c, secrets, "key1", after="", limit=100) for secrets in EXCHANGED],
+    keys.replace_secrets: exchange,
     observing.in_flight_by_queue: observing.in_flight_by_queue,
     observing.sweep_lag: observing.sweep_lag,
     observing.running_batches: lambda c: observing.running_batches(c, 10),
@@ -286,8 +300,7 @@ EXCEPTIONS = {
     batch_intake.accepted_batch: "reads the refused rows of one batch; a batch has an upper limit",
     batches.tallies: "counts the rows of one batch, in their index; a batch has an upper limit",
     batches.rejection_tallies: "counts the refused rows of one batch; a batch has an upper limit",
-    keys.count_sealed: "a report for the operator counts all rows of a key, in its index",
-    keys.count_encrypted: "a report for the operator counts all rows of a key, in its index",
+    keys.count_secrets: "a report for the operator counts all rows of a key, in its index",
     observing.in_flight_by_queue: "a report for the operator counts all rows in flight, in their index",
     observing.running_batches: "counts the rows of some batches, in their index; a batch has an upper limit",
     observing.task_story: "joins a workspace; workspaces are made by hand and stay few",

@@ -104,6 +104,9 @@ class StagedPlatform:
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         """There is none."""
 
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        """There is none."""
+
     def open_circuits(self) -> Mapping[str, int]:
         return {}
 

@@ -68,6 +68,9 @@ class Platform:
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self.ended.append(account)
 
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        raise AssertionError("no account is left")
+
     def open_circuits(self) -> Mapping[str, int]:
         return {}
 

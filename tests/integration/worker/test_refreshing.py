@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -238,15 +238,15 @@ class TestARefresh:
 
         def exchange(_account: StoredAccount) -> None:
             with fleet.database.write() as connection:
-                [row] = key_rows.token_rows(connection, fleet.keys.tokens[0].id, after="", limit=1)
-                again = {
-                    column: fleet.cipher.encrypt(
-                        fleet.cipher.decrypt(getattr(row, column), Cell(account_id, column)), Cell(account_id, column)
-                    )
-                    for column in ("access_token", "refresh_token")
-                }
-                new = key_rows.TokenRow(account_id, again["access_token"], again["refresh_token"])
-                key_rows.replace_tokens(connection, [(row, new)], token_key=fleet.keys.tokens[0].id)
+                key_id = fleet.keys.tokens[0].id
+                [row] = key_rows.secret_rows(connection, key_rows.ACCOUNT_TOKENS, key_id, after="", limit=1)
+                cells = [Cell(account_id, column) for column in ("access_token", "refresh_token")]
+                again = [
+                    fleet.cipher.encrypt(fleet.cipher.decrypt(stored or b"", cell), cell)
+                    for stored, cell in zip(row.secrets, cells, strict=True)
+                ]
+                new = replace(row, secrets=tuple(again))
+                key_rows.replace_secrets(connection, key_rows.ACCOUNT_TOKENS, [(row, new)], key_id=key_id)
 
         fleet.worker(platform=interrupted(fleet, exchange)).refresher.refresh_due()
         assert fleet.refresh_token(account_id) != before

@@ -28,6 +28,7 @@ WITH_A_KEY = ANY | {401, 429, 503}
 STATUSES = {
     ("post", CONNECT): WITH_A_KEY | {201, 202, 409, 413, 415, 422, 504},
     ("post", RECONNECT): WITH_A_KEY | {200, 202, 404, 409, 413, 415, 422, 504},
+    ("delete", "/v1/accounts/{account_id}"): WITH_A_KEY | {200, 404},
     ("get", "/v1/connect/tasks/{task_id}"): WITH_A_KEY | {200, 404, 422},
     ("post", BATCHES): WITH_A_KEY | {202, 413, 415, 422},
     ("get", BATCH): WITH_A_KEY | {200, 404},

@@ -77,7 +77,9 @@ class Refreshing:
         """See `worker.platforms.base.Platform`."""
         did = parse_did(account.external_id)
         found = self._refreshed(account, did, deadline)
-        _refuse_taken_down(found.session)
+        if _is_taken_down(found.session):
+            self._discard(found, deadline)
+            raise AccountUnavailable
         if not found.session.is_active or _names_another(found):
             found = self._followed(found, did, deadline)
         return Refreshed(
@@ -139,12 +141,15 @@ class Refreshing:
         except SessionEnded as refusal:
             if found.session.is_active:
                 return found
-            with promptly():
-                self._sessions.discard(Server(found.host), found.session.refresh_token, deadline=deadline)
+            self._discard(found, deadline)
             raise AccountMoved(provider=refusal.provider) from refusal
         except PlatformError as error:
             log.debug("account_not_followed", host=found.host, cause=error.code)
             return found
+
+    def _discard(self, found: _Found, deadline: float) -> None:
+        with promptly():
+            self._sessions.discard(Server(found.host), found.session.refresh_token, deadline=deadline)
 
     def _proved_name(self, name: str | None, said: str, did: Did, deadline: float) -> str | None:
         """The handle that the server says the account has now, if it is its own in both directions; else as it was."""
@@ -160,9 +165,8 @@ class Refreshing:
         return name
 
 
-def _refuse_taken_down(session: CreatedSession) -> None:
-    if session.status in STATUSES_UNAVAILABLE or scope_of(session.access_token) == _TAKEN_DOWN:
-        raise AccountUnavailable
+def _is_taken_down(session: CreatedSession) -> bool:
+    return session.status in STATUSES_UNAVAILABLE or scope_of(session.access_token) == _TAKEN_DOWN
 
 
 def _names_another(found: _Found) -> bool:

@@ -140,6 +140,8 @@ def test_a_takedown_in_a_session(world: World, status: str) -> None:
     world.reply(HERE, answer(200, session(active=False, status=status, **RENEWED)))
     with pytest.raises(AccountUnavailable):
         refresh(world)
+    [ended] = world.network.calls(DELETE)
+    assert ended.headers["authorization"] == "Bearer refresh-token-2"
 
 
 def test_a_takedown_by_the_scope(world: World) -> None:

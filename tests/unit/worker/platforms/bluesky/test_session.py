@@ -11,6 +11,7 @@ from connections.errors import (
     IdentityUnusable,
     MainPasswordRejected,
     PlatformError,
+    TemporaryFailure,
     UpstreamFailed,
 )
 from connections.verified import Session, VerifiedAccount
@@ -276,6 +277,32 @@ def test_an_end_at_a_host_that_has_moved_inside_is_not_confirmed(world: World) -
     world.resolver.hosts[PDS] = ["10.0.0.1"]
     with pytest.raises(UpstreamFailed):
         world.bluesky.end_session(account, deadline=time.monotonic() + 5)
+
+
+@pytest.mark.parametrize("reply", [answer(200, {}), refusal(400, "ExpiredToken"), refusal(400, "InvalidToken")])
+def test_a_session_that_was_kept_is_ended_where_it_was_opened(world: World, reply: bytes) -> None:
+    world.reply(END, reply)
+    end_retired(world)
+    (asked,) = world.network.calls(DELETE)
+    assert asked.headers["authorization"] == "Bearer a-refresh-token"
+
+
+@pytest.mark.parametrize("reply", [answer(500), answer(404), refusal(429, "RateLimitExceeded"), refusal(400, "Other")])
+def test_an_unconfirmed_end_of_a_kept_session_is_temporary(world: World, reply: bytes) -> None:
+    world.reply(END, reply)
+    with pytest.raises(TemporaryFailure):
+        end_retired(world)
+
+
+@pytest.mark.parametrize("addresses", [["10.0.0.1"], []], ids=["has moved inside", "is gone"])
+def test_a_host_that_cannot_be_called_confirms_no_end(world: World, addresses: list[str]) -> None:
+    world.resolver.hosts[PDS] = addresses
+    with pytest.raises(TemporaryFailure):
+        end_retired(world)
+
+
+def end_retired(world: World) -> None:
+    world.bluesky.end_retired("sa_1", f"https://{PDS}", "a-refresh-token", deadline=time.monotonic() + 5)
 
 
 def test_secrets_are_in_no_error(world: World) -> None:
