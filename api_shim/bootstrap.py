@@ -26,7 +26,10 @@ from connections.ids import new_id
 from connections.messages import reply_channel
 from connections.owners.profiles import Profiles
 from connections.owners.workspace import Workspaces
+from connections.repository.session_requests import AnsweredRequest
+from connections.repository.tasks import TaskRow
 from connections.service import ConnectService
+from connections.session_requests import SessionRequests
 from connections.settings import Settings
 from connections.vault import Followed, Sealer, ensure_development_keys, open_key_store
 
@@ -47,7 +50,9 @@ class Shim:
     service: ConnectService
     queue: TaskQueue
     broker: Broker
-    waiting: Waiting
+    waiting: Waiting[TaskRow]
+    session_requests: SessionRequests
+    waiting_for_sessions: Waiting[AnsweredRequest]
     key_limit: KeyLimit
     queue_age: QueueAge
     accounts: Accounts
@@ -72,12 +77,13 @@ class Shim:
         """Keeps the background tasks going for the length of the block, then gives everything back."""
         tasks = [
             asyncio.create_task(self.waiting.run()),
+            asyncio.create_task(self.waiting_for_sessions.run()),
             asyncio.create_task(self.queue_age.run()),
             asyncio.create_task(
                 self.broker.listen(
                     reply_channel(self.id),
-                    on_message=lambda task_id: self.waiting.hint([task_id]),
-                    on_subscribed=self.waiting.hint_all,
+                    on_message=self._hint,
+                    on_subscribed=self._hint_all,
                 )
             ),
         ]
@@ -96,6 +102,19 @@ class Shim:
             self.database.close()
             tracing.flush()  # here, because uvicorn ends the process by the signal that it was told to end with
 
+    def release_after(self, grace: float) -> None:
+        """Shutting down: who still waits in `grace` seconds is answered as if their wait were over."""
+        self.waiting.release_after(grace)
+        self.waiting_for_sessions.release_after(grace)
+
+    def _hint(self, row_id: str) -> None:
+        self.waiting.hint([row_id])
+        self.waiting_for_sessions.hint([row_id])
+
+    def _hint_all(self) -> None:
+        self.waiting.hint_all()
+        self.waiting_for_sessions.hint_all()
+
 
 def build_shim(
     settings: Settings,
@@ -112,6 +131,10 @@ def build_shim(
     accepting = Threads("accepting", size=_ACCEPTING_THREADS)
     importing = Threads("importing", size=_IMPORTING_THREADS, backlog=8)
     waiting = Waiting(lambda task_ids: reading.run(service.finished, task_ids), capacity=settings.max_waiting_callers)
+    session_requests = SessionRequests(database)
+    waiting_for_sessions = Waiting(
+        lambda request_ids: reading.run(session_requests.answered, request_ids), capacity=settings.max_waiting_callers
+    )
     queue, broker = queue or CeleryQueue(settings), broker or RedisBroker(settings.redis)
     queue_age = QueueAge(_age_of_oldest(settings, queue, broker), limit=settings.queue_age_seconds)
     key_limit = KeyLimit(settings.key_requests)
@@ -125,6 +148,8 @@ def build_shim(
         queue=queue,
         broker=broker,
         waiting=waiting,
+        session_requests=session_requests,
+        waiting_for_sessions=waiting_for_sessions,
         key_limit=key_limit,
         queue_age=queue_age,
         accounts=Accounts(database),
@@ -135,11 +160,11 @@ def build_shim(
         disconnecting=Disconnecting(database),
         metrics=Metrics(
             database,
-            waiting=waiting.__len__,
+            waiting=lambda: len(waiting) + len(waiting_for_sessions),
             listening=batch_events.__len__,
             queue_age=lambda: queue_age.seconds,
             refused={
-                "waiting_callers": lambda: waiting.refused,
+                "waiting_callers": lambda: waiting.refused + waiting_for_sessions.refused,
                 "queue_age": lambda: queue_age.refused,
                 "key_rate": lambda: key_limit.refused,
             },

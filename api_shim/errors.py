@@ -36,6 +36,7 @@ log = structlog.get_logger()
 STATUS = {
     "BAD_REQUEST": 400,
     "UNAUTHORIZED": 401,
+    "FORBIDDEN": 403,
     "NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "ACCOUNT_ALREADY_CONNECTED": 409,
@@ -57,6 +58,7 @@ STATUS = {
     "QUEUE_UNAVAILABLE": 503,
     "SERVICE_UNAVAILABLE": 503,
     "CONNECT_TIMEOUT": 504,
+    "SESSION_TIMEOUT": 504,
 }
 
 # RFC 9110, 11.6.1: an answer with this status must say how to authenticate.

@@ -7,9 +7,9 @@ SUMMARY = "Connects social accounts from credentials."
 DESCRIPTION = """\
 Send a handle and an app password, get the connected account, or one error that says what to do.
 
-- **Key.** What begins with `/v1` wants an API key of a workspace, `Authorization: Bearer up_live_…`. Whoever runs the
-  service makes one with `connector key create`; after `make run` it is in `var/dev.env`. On this page, give it once
-  with **Authorize**: it stays in the tab's memory until the page is loaded anew.
+- **Key.** What begins with `/v1` or `/internal` wants an API key of a workspace, `Authorization: Bearer up_live_…`.
+  Whoever runs the service makes one with `connector key create`; after `make run` it is in `var/dev.env`. On this page,
+  give it once with **Authorize**: it stays in the tab's memory until the page is loaded anew.
 - **Waiting.** A connect takes as long as Bluesky takes, and a plain call waits for it. With `Prefer: respond-async` the
   call answers 202 at once, and `Location` names a task to look at.
 - **Sending again.** With an `Idempotency-Key` a request that is sent again gets the first one's answer, and nobody is
@@ -23,6 +23,7 @@ TAGS = [
     {"name": "accounts", "description": "Connect one account, and look at those that are connected."},
     {"name": "tasks", "description": "Look at a connect that nobody waits for, or no longer."},
     {"name": "batches", "description": "Connect many accounts: a file comes in, and its rows end one by one."},
+    {"name": "internal", "description": "For other services of whoever runs this one. Keep it from the internet."},
     {"name": "audit-log", "description": "Who did what, when, and how it ended."},
     {"name": "profiles", "description": "What a workspace groups its accounts by, and how the hosted form looks."},
     {"name": "workspace", "description": "What an API key belongs to."},

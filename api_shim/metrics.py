@@ -65,7 +65,9 @@ class Metrics:
             registry=self._registry,
         )
         Gauge(
-            "connector_waiting_callers", "Callers that wait for the outcome of a task.", registry=self._registry
+            "connector_waiting_callers",
+            "Callers that wait for the outcome of a task, or for a session.",
+            registry=self._registry,
         ).set_function(waiting)
         Gauge(
             "connector_batch_listeners", "Callers that follow the events of a batch.", registry=self._registry

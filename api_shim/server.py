@@ -71,5 +71,5 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._shim.batch_events.release()
-        self._shim.waiting.release_after(self._shim.settings.grace_seconds)
+        self._shim.release_after(self._shim.settings.grace_seconds)
         await super().shutdown(sockets)

@@ -1,4 +1,5 @@
-"""One place where all callers of this process wait for the outcomes of their tasks.
+"""One place where all callers of this process wait for what is to happen to a row of a table: for the end of a task, or
+for the answer to a request.
 
 The table is the truth. An announcement is only a hint to look at it now, so whoever can write to Redis can cause a
 query but never an outcome; and behind it stands a slow poll, so that a lost announcement costs a second or two, never
@@ -9,13 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from api_shim.hanging_up import HungUp
 from connections import tracing
 from connections.errors import ServiceUnavailable
-from connections.repository.tasks import TaskRow
 
 log = structlog.get_logger()
 
@@ -23,18 +24,30 @@ POLL_SECONDS = 1.0
 
 _IDS_PER_QUERY = 500
 
-LookUp = Callable[[list[str]], Awaitable[list[TaskRow]]]
+
+class Ended(Protocol):
+    """A row that somebody waited for. `status` says how it ended."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def status(self) -> str: ...
 
 
-class Waiter:
-    """One caller who waits for one task."""
+Row = TypeVar("Row", bound=Ended)
+
+LookUp = Callable[[list[str]], Awaitable[list[Row]]]
+
+
+class Waiter(Generic[Row]):
+    """One caller who waits for one row."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.since = loop.time()
-        self.outcome: asyncio.Future[TaskRow | None] = loop.create_future()
+        self.outcome: asyncio.Future[Row | None] = loop.create_future()
 
-    async def wait(self, seconds: float, hung_up: "asyncio.Future[None]") -> TaskRow | None:
-        """The ended task; None when it has not ended within `seconds` or the service is shutting down.
+    async def wait(self, seconds: float, hung_up: "asyncio.Future[None]") -> Row | None:
+        """The ended row; None when it has not ended within `seconds` or the service is shutting down.
 
         Raises `HungUp` when `hung_up` is done first.
         """
@@ -54,14 +67,14 @@ class Waiter:
         return "unknown" if row is None else row.status
 
 
-class Waiting:
-    """One per process; belongs to the event loop and must be touched from nowhere else."""
+class Waiting(Generic[Row]):
+    """One for each table and process; belongs to the event loop and must be touched from nowhere else."""
 
-    def __init__(self, look_up: LookUp, *, capacity: int) -> None:
-        """`look_up` finds those of the given tasks that have ended; it may raise `ServiceUnavailable`."""
+    def __init__(self, look_up: LookUp[Row], *, capacity: int) -> None:
+        """`look_up` finds those of the given rows that have ended; it may raise `ServiceUnavailable`."""
         self._look_up = look_up
         self._capacity = capacity
-        self._waiters: dict[str, set[Waiter]] = {}
+        self._waiters: dict[str, set[Waiter[Row]]] = {}
         self._count = 0
         self._hints: set[str] = set()
         self._hinted = asyncio.Event()
@@ -74,18 +87,18 @@ class Waiting:
         return self._count
 
     @contextmanager
-    def register(self, task_id: str, *, advice: str = "Nothing was stored; try again.") -> Iterator[Waiter]:
-        """Listens for the task from here on, so register before its message is sent.
+    def register(self, row_id: str, *, advice: str = "Nothing was stored; try again.") -> Iterator[Waiter[Row]]:
+        """Listens for the row from here on, so register before its message is sent.
 
         Raises `ServiceUnavailable`, with the advice, when there is no room for another caller.
         """
         if self._count >= self._capacity:
             self.refused += 1
             raise ServiceUnavailable(f"Too many callers are waiting. {advice}")
-        waiter = Waiter(asyncio.get_running_loop())
+        waiter: Waiter[Row] = Waiter(asyncio.get_running_loop())
         if self._is_released:
             waiter.outcome.set_result(None)
-        waiters = self._waiters.setdefault(task_id, set())
+        waiters = self._waiters.setdefault(row_id, set())
         waiters.add(waiter)
         self._count += 1
         try:
@@ -94,9 +107,9 @@ class Waiting:
             self._count -= 1
             waiters.discard(waiter)
             if not waiters:
-                self._waiters.pop(task_id, None)
+                self._waiters.pop(row_id, None)
 
-    async def follow(self, task_id: str, seconds: float, hung_up: "asyncio.Future[None]") -> TaskRow | None:
+    async def follow(self, task_id: str, seconds: float, hung_up: "asyncio.Future[None]") -> Row | None:
         """Waits for a task that was sent earlier, so its announcement may have gone by: looks at once.
 
         Raises `ServiceUnavailable` when there is no room for another caller, and `HungUp`.
@@ -105,9 +118,9 @@ class Waiting:
             self.hint([task_id])
             return await waiter.wait(seconds, hung_up)
 
-    def hint(self, task_ids: Iterable[str]) -> None:
-        """Says that these tasks may have ended. Those for which nobody waits here are ignored."""
-        self._hints.update(task_id for task_id in task_ids if task_id in self._waiters)
+    def hint(self, row_ids: Iterable[str]) -> None:
+        """Says that these rows may have ended. Those for which nobody waits here are ignored."""
+        self._hints.update(row_id for row_id in row_ids if row_id in self._waiters)
         if self._hints:
             self._hinted.set()
 
@@ -128,21 +141,21 @@ class Waiting:
                 async with asyncio.timeout_at(next_poll):
                     await self._hinted.wait()
             self._hinted.clear()
-            task_ids, self._hints = self._hints, set()
+            row_ids, self._hints = self._hints, set()
             if (now := loop.time()) >= next_poll:
-                task_ids |= self._waiting_since(now - POLL_SECONDS)
+                row_ids |= self._waiting_since(now - POLL_SECONDS)
                 next_poll = now + POLL_SECONDS
-            rest = iter(task_ids & self._waiters.keys())  # some have left since
+            rest = iter(row_ids & self._waiters.keys())  # some have left since
             while batch := list(islice(rest, _IDS_PER_QUERY)):
                 await self._settle(batch)
 
     def _waiting_since(self, moment: float) -> set[str]:
         return {
-            task_id for task_id, waiters in self._waiters.items() if any(waiter.since <= moment for waiter in waiters)
+            row_id for row_id, waiters in self._waiters.items() if any(waiter.since <= moment for waiter in waiters)
         }
 
-    async def _settle(self, task_ids: list[str]) -> None:
-        lookup = asyncio.ensure_future(self._look_up(task_ids))
+    async def _settle(self, row_ids: list[str]) -> None:
+        lookup = asyncio.ensure_future(self._look_up(row_ids))
         await asyncio.wait([lookup])
         match lookup.exception():
             case None:
@@ -150,18 +163,18 @@ class Waiting:
                     for waiter in self._unanswered(row.id):
                         waiter.outcome.set_result(row)
             case ServiceUnavailable():
-                log.warning("outcomes_not_read", tasks=len(task_ids))  # the next poll asks again
+                log.warning("outcomes_not_read", rows=len(row_ids))  # the next poll asks again
             case bug:
                 # Not swallowed and not the end of the loop: each caller's own request fails with it.
-                for task_id in task_ids:
-                    for waiter in self._unanswered(task_id):
+                for row_id in row_ids:
+                    for waiter in self._unanswered(row_id):
                         waiter.outcome.set_exception(bug)
 
-    def _unanswered(self, task_id: str) -> list[Waiter]:
-        return [waiter for waiter in self._waiters.get(task_id, ()) if not waiter.outcome.done()]
+    def _unanswered(self, row_id: str) -> list[Waiter[Row]]:
+        return [waiter for waiter in self._waiters.get(row_id, ()) if not waiter.outcome.done()]
 
     def _release(self) -> None:
         self._is_released = True
-        for task_id in self._waiters:
-            for waiter in self._unanswered(task_id):
+        for row_id in self._waiters:
+            for waiter in self._unanswered(row_id):
                 waiter.outcome.set_result(None)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from connections.scopes import Scope, written
+
 key = typer.Typer(help="API keys of a workspace.", no_args_is_help=True)
 
 Workspace = Annotated[str, typer.Option(metavar="NAME|ID", help="The workspace the key belongs to.")]
@@ -29,6 +31,10 @@ def create(
     expires_in: Annotated[
         float | None, typer.Option(parser=duration, metavar="90d", help="Number and m, h or d. Never, if left out.")
     ] = None,
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What else it may do, once for each: `sessions` is to be given accounts' live sessions."),
+    ] = None,
 ) -> None:
     """Create an API key and print it, this once: only its hash is kept."""
     from cli.tables import open_database, workspace_id_of
@@ -49,6 +55,7 @@ def create(
             prefix=made.prefix,
             secret_hash=made.secret_hash,
             expires_in=expires_in,
+            scopes=written(scope or ()),
         )
         audit.record(connection, [AuditEntry(workspace_id, OPERATOR, Action.KEY_CREATE, target=key_id)])
     typer.echo(made.key)
@@ -57,7 +64,7 @@ def create(
 
 @key.command("list")
 def list_keys(workspace: Workspace) -> None:
-    """List a workspace's API keys by their visible beginning. Last uses are known to the minute."""
+    """List a workspace's API keys by their visible beginning, with their scopes. Last uses are known to the minute."""
     from cli.tables import open_database, workspace_id_of
     from connections.contract import rfc3339
     from connections.repository import workspaces
@@ -76,7 +83,8 @@ def list_keys(workspace: Workspace) -> None:
     width = max((len(row.name) for row in rows), default=0)
     for row in rows:
         used = f"used {rfc3339(row.last_used_at)}" if row.last_used_at else "never used"
-        typer.echo(f"{row.prefix}…  {row.name:{width}}  created {rfc3339(row.created_at)}  {used}  {state(row)}")
+        columns = [f"{row.prefix}…", f"{row.name:{width}}", f"created {rfc3339(row.created_at)}", used, state(row)]
+        typer.echo("  ".join([*columns, f"scopes {row.scopes}"] if row.scopes else columns))
 
 
 @key.command("revoke")

@@ -204,6 +204,27 @@ class AccountAnswer(WireModel):
     request_id: str
 
 
+class AccountSession(WireModel):
+    """A live session of an account, for another service of the operator. What refreshes it is never part of it.
+
+    `service_endpoint` is the origin of the account's server, which takes the access token until `expires_at`, as the
+    token says; null when it does not.
+    """
+
+    account_id: str
+    platform: str
+    did: str
+    handle: str | None
+    service_endpoint: str
+    access_token: str = Field(repr=False)
+    expires_at: Timestamp | None
+
+
+class AccountSessionAnswer(WireModel):
+    data: AccountSession
+    request_id: str
+
+
 class DisconnectedAnswer(WireModel):
     """What a disconnect answers: the account as it is now."""
 

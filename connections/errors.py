@@ -3,6 +3,7 @@
     ConnectorError                    carries code, source, retryability; knows how to describe itself
     ├── RequestError                  the request is at fault: fix it and send it again
     │   ├── Unauthorized              no, malformed, unknown, revoked or expired API key
+    │   ├── Forbidden                 a key that works, without the scope that this needs
     │   ├── ValidationFailed          the body is wrong, one issue per field
     │   ├── BadRequest                the HTTP request itself is malformed
     │   ├── NotFound                  no such route, task or account
@@ -21,6 +22,7 @@
     │   ├── ServiceUnavailable        the database does not answer
     │   │   └── KeyUnavailable        no worker that has the key of these credentials has met them yet
     │   ├── ConnectTimeout            the caller's wait ended, the task goes on
+    │   ├── SessionTimeout            the caller's wait for a session ended, and nothing goes on
     │   └── TaskExpired               the task's own time ran out before anyone could finish it
     └── PlatformError                 the outcome of asking the platform
         ├── Refusal                   final, never retried
@@ -118,6 +120,12 @@ class Unauthorized(RequestError):
     """The API key is missing, unknown, revoked or expired."""
 
     code = "UNAUTHORIZED"
+
+
+class Forbidden(RequestError):
+    """This API key has not the scope that this address needs."""
+
+    code = "FORBIDDEN"
 
 
 class ValidationFailed(RequestError):
@@ -235,6 +243,12 @@ class ConnectTimeout(ServiceError):
     """The account is still being connected. The task goes on; poll it for the outcome."""
 
     code = "CONNECT_TIMEOUT"
+
+
+class SessionTimeout(ServiceError):
+    """No worker has answered in time. No session was given out; try again."""
+
+    code = "SESSION_TIMEOUT"
 
 
 class TaskExpired(ServiceError):

@@ -70,6 +70,29 @@ def _read_connect(request: Mapping[str, object], account_id: str | None = None) 
     return ConnectCommand(platform, identifier, password, profile_id, account_id)
 
 
+DEFAULT_SECONDS_LEFT = 300
+MOST_SECONDS_LEFT = 3600
+
+
+def parse_session_request(body: bytes) -> int:
+    """For how many seconds a session must live on that is asked for. Raises `ValidationFailed`."""
+    value = parse_object(body).get("min_seconds_left") if body else None
+    if value is None:
+        return DEFAULT_SECONDS_LEFT
+    issues: list[Issue] = []
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        issues.append(wrong_type("min_seconds_left", value, "a number"))
+    elif not 0 <= value <= MOST_SECONDS_LEFT:
+        message = f"min_seconds_left must be between 0 and {MOST_SECONDS_LEFT}."
+        issues.append(Issue(field="min_seconds_left", code="out_of_range", message=message))
+    elif value != int(value):
+        message = "min_seconds_left must be a whole number."
+        issues.append(Issue(field="min_seconds_left", code="invalid_type", message=message))
+    if issues:
+        raise refused(issues)
+    return int(value)
+
+
 def is_id(value: str) -> bool:
     """Whether this can be an id at all; anything else need not be looked up."""
     return _ID.fullmatch(value) is not None

@@ -419,14 +419,18 @@ session_requests = Table(
     Column("key_id", String(40), nullable=False),
     Column("request_id", String(128), nullable=False),
     Column("public_key", LargeBinary(32), nullable=False),
+    # For how long the session that is wanted must live on.
+    Column("least_seconds", Integer, nullable=False),
+    # W3C Trace Context of the request, as a task has it.
+    Column("traceparent", String(55)),
     Column("reply_to", String(40), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
-    # A worker may take it from here on.
+    # A worker may take it from here on; while one does, the end of its lease.
     Column("available_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("sealed_session", LargeBinary),
-    # Why there is none, as the contract's error object.
+    # Why there is none: `session_requests.Refused`.
     Column("error", JSON(none_as_null=True)),
 )
 IS_ASKED_FOR = text("finished_at IS NULL")

@@ -8,7 +8,7 @@ from functools import cache, partial
 
 from sqlalchemy import Connection
 
-from connections import api_keys, audit
+from connections import api_keys, audit, scopes
 from connections.contract import Issue, TaskStatus
 from connections.db import Database
 from connections.errors import IdempotencyKeyReused, NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
@@ -39,10 +39,11 @@ _KEY_CACHE_SIZE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the holder of one key of one workspace."""
+    """Who asks: the holder of one key of one workspace, and what the key is good for beside the public API."""
 
     workspace_id: str
     key_id: str
+    scopes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class ConnectService:
             # Nobody is turned away because a date could not be written.
             with contextlib.suppress(ServiceUnavailable), self._database.write() as connection:
                 workspaces.note_use(connection, row.id)
-        caller = Caller(workspace_id=row.workspace_id, key_id=row.id)
+        caller = Caller(row.workspace_id, row.id, scopes.read(row.scopes))
         if len(self._callers) >= _KEY_CACHE_SIZE:
             self._callers.clear()
         self._callers[api_keys.hash_of(key)] = (time.monotonic() + KEY_CACHE_SECONDS, caller)

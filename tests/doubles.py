@@ -26,6 +26,8 @@ class FakeQueue:
         self.lying = 0
         self.is_down = False
         self.on_send: Callable[[str], object] = lambda task_id: None
+        self.sessions: list[str] = []
+        self.on_session: Callable[[str], object] = lambda request_id: None
 
     def send(self, task_id: str) -> None:
         if self.is_down:
@@ -37,6 +39,12 @@ class FakeQueue:
         if self.is_down:
             raise QueueUnavailable
         self.asked += 1
+
+    def ask_for_session(self, request_id: str) -> None:
+        if self.is_down:
+            raise QueueUnavailable
+        self.sessions.append(request_id)
+        self.on_session(request_id)
 
     def ask_to_end_sessions(self) -> None:
         if self.is_down:

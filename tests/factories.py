@@ -38,12 +38,14 @@ class Tenant:
         return Caller(workspace_id=self.workspace_id, key_id="key")
 
 
-def make_tenant(database: Database, *, profiles: int = 1, key_expires_in: float | None = None) -> Tenant:
+def make_tenant(
+    database: Database, *, profiles: int = 1, key_expires_in: float | None = None, scopes: str = ""
+) -> Tenant:
     with database.write() as connection:
-        return _insert_tenant(connection, profiles, key_expires_in)
+        return _insert_tenant(connection, profiles, key_expires_in, scopes)
 
 
-def _insert_tenant(connection: Connection, profiles: int, key_expires_in: float | None) -> Tenant:
+def _insert_tenant(connection: Connection, profiles: int, key_expires_in: float | None, scopes: str) -> Tenant:
     workspace_id, key = new_id("ws"), new_api_key(live=False)
     workspaces.insert_workspace(connection, workspace_id=workspace_id, name="Acme")
     profile_ids = tuple(new_id("pr") for _ in range(profiles))
@@ -57,6 +59,7 @@ def _insert_tenant(connection: Connection, profiles: int, key_expires_in: float 
         prefix=key.prefix,
         secret_hash=key.secret_hash,
         expires_in=key_expires_in,
+        scopes=scopes,
     )
     return Tenant(workspace_id, profile_ids, key.key, key.prefix)
 

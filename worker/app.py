@@ -10,7 +10,7 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from connections.messages import DISPATCH, END_SESSIONS, PRUNE, REFRESH_SESSIONS, SWEEP, Queue
+from connections.messages import DISPATCH, END_SESSIONS, OPEN_SESSION, PRUNE, REFRESH_SESSIONS, SWEEP, Queue
 from connections.settings import Settings, load_settings
 from messaging.broker import broker_settings
 
@@ -19,6 +19,7 @@ _SWEEP_EVERY_SECONDS = 2.0
 _PRUNE_EVERY_SECONDS = 60.0
 _END_SESSIONS_EVERY_SECONDS = 2.0
 _REFRESH_EVERY_SECONDS = 1.0
+_OPEN_SESSIONS_EVERY_SECONDS = 2.0
 
 # Without time-outs a half-open connection hangs the main loop for ever.
 _ON_REDIS: Mapping[str, Any] = {
@@ -110,6 +111,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
                 "task": SWEEP,
                 "schedule": _SWEEP_EVERY_SECONDS,
                 "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
+            },
+            "open_sessions": {
+                "task": OPEN_SESSION,
+                "schedule": _OPEN_SESSIONS_EVERY_SECONDS,
+                "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
             },
             "end_sessions": {
                 "task": END_SESSIONS,

@@ -14,6 +14,7 @@ from connections.ending import Ending
 from connections.keeping import Keeping
 from connections.refresh_dates import next_refresh_in, token_left
 from connections.repository.retention import retentions
+from connections.session_answers import SessionAnswers
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Followed, Opener, TokenCipher, ensure_development_keys, open_key_store
@@ -29,6 +30,7 @@ from worker.hosts import host_classes
 from worker.last_begun import LastBegun
 from worker.login_limits import LoginLimits
 from worker.metrics import WorkerMetrics
+from worker.open_session import OPEN_LEASE_SECONDS, SessionOpener
 from worker.pacing import Pacer
 from worker.perform import Performer
 from worker.platforms.base import Platform, build_platforms
@@ -62,6 +64,7 @@ class Worker:
     ender: Ender
     refresher: Refresher
     sessions: LiveSessions
+    session_opener: SessionOpener
     shutdown: Shutdown
     watchdog: Watchdog
     last_begun: LastBegun
@@ -146,6 +149,7 @@ def build_worker(
         pause=shutdown.pause,
         metrics=metrics,
     )
+    sessions = KeptSessions(keeper, pause=shutdown.pause)
     metrics.watch(
         database,
         partial(pacer.rooms, own_hosts, within=settings.host_budget.seconds),
@@ -183,7 +187,8 @@ def build_worker(
         refresher=Refresher(
             keeper, threads=settings.worker_threads, ask=ask_for_refresh, is_stopping=process.is_stopping
         ),
-        sessions=KeptSessions(keeper, pause=shutdown.pause),
+        sessions=sessions,
+        session_opener=SessionOpener(SessionAnswers(database, lease_seconds=OPEN_LEASE_SECONDS), sessions, announcer),
         shutdown=shutdown,
         watchdog=Watchdog(
             RUNNING,

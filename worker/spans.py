@@ -13,6 +13,7 @@ import httpx
 from connections import tracing
 from connections.errors import ConnectorError
 from connections.messages import Queue
+from connections.repository.session_requests import ClaimedSessionRequest
 from connections.repository.tasks import ClaimedTask
 from connections.settlement import Swept
 from connections.tracing import Kind, Span, Value
@@ -33,6 +34,17 @@ def message(tasks: Sequence[ClaimedTask]) -> AbstractContextManager[Span]:
 def attempt(task: ClaimedTask) -> AbstractContextManager[Span]:
     """Around one attempt, from claim to settled; of a row, until its account is verified."""
     return _of(task, "connect attempt")
+
+
+def session(request: ClaimedSessionRequest) -> AbstractContextManager[Span]:
+    """Around the answer to a request for a live session, from claim to told."""
+    attributes: dict[str, Value] = {
+        **_BROUGHT,
+        "messaging.destination.name": Queue.UPKEEP,
+        "connector.request.id": request.request_id,
+        "connector.platform": request.platform,
+    }
+    return tracing.span("open session", Kind.CONSUMER, attributes, parent=request.traceparent)
 
 
 def kept_alone(task: ClaimedTask) -> AbstractContextManager[Span]:

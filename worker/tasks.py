@@ -17,6 +17,7 @@ from connections.messages import (
     CONNECT_ACCOUNTS,
     DISPATCH,
     END_SESSIONS,
+    OPEN_SESSION,
     PRUNE,
     REFRESH_SESSIONS,
     SENT_AT,
@@ -71,6 +72,15 @@ def end_sessions() -> None:
 @app.task(name=REFRESH_SESSIONS)
 def refresh_sessions() -> None:
     worker().refresher.refresh_due()
+
+
+@app.task(name=OPEN_SESSION)
+def open_session(request_id: str | None = None) -> None:
+    """Without an id, as beat sends it, those whose message or whose worker was lost."""
+    if request_id is None:
+        worker().session_opener.open_overdue()
+    else:
+        worker().session_opener.open(request_id)
 
 
 @cache

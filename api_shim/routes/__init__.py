@@ -8,6 +8,7 @@ from api_shim.routes import (
     batches,
     connect,
     disconnect,
+    internal,
     profiles,
     service,
     tasks,
@@ -24,6 +25,7 @@ ALL = (
     profiles.router,
     workspace.router,
     audit_log.router,
+    internal.router,
     service.router,
     batch_page.router,
 )

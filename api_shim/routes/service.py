@@ -23,7 +23,7 @@ _METRICS = """\
 # HELP connector_http_requests_total Answered requests.
 # TYPE connector_http_requests_total counter
 connector_http_requests_total{method="POST",route="/v1/accounts/connect",status="201"} 42.0
-# HELP connector_waiting_callers Callers that wait for the outcome of a task.
+# HELP connector_waiting_callers Callers that wait for the outcome of a task, or for a session.
 # TYPE connector_waiting_callers gauge
 connector_waiting_callers 3.0
 """

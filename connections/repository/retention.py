@@ -12,6 +12,7 @@ from connections.models import (
     connect_tasks,
     idempotency_keys,
     retired_sessions,
+    session_requests,
 )
 from connections.repository.dialects import row_address
 from connections.sqltime import UtcDateTime, from_now
@@ -19,6 +20,8 @@ from connections.sqltime import UtcDateTime, from_now
 _DAY_SECONDS = 86_400.0
 # The most that the settings allow for a row of a batch.
 _LONGEST_BATCH_SECONDS = 7 * _DAY_SECONDS
+# Whoever asked for a session takes the answer away at once, unless its process has ended.
+_UNANSWERED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ def retentions(*, task_seconds: float, audit_seconds: float) -> tuple[Retention,
         Retention(connect_batch_rejections.c.created_at, task_seconds + _LONGEST_BATCH_SECONDS + _DAY_SECONDS),
         Retention(connect_batches.c.finished_at, task_seconds + _DAY_SECONDS),
         Retention(connect_batches.c.created_at, _DAY_SECONDS, ARRIVING),
+        Retention(session_requests.c.expires_at, _UNANSWERED_SECONDS),
         Retention(audit_log.c.at, audit_seconds),
         # Those that are to be ended go with whoever gives them up, and says so.
         Retention(retired_sessions.c.expires_at, 0.0, retired_sessions.c.end_at.is_(None)),

@@ -100,6 +100,7 @@ class ApiKeyRow:
     last_used_at: datetime | None
     is_valid: bool
     is_use_noted: bool
+    scopes: str
 
 
 # A use is noted when the last one noted is so many seconds old.
@@ -120,6 +121,7 @@ _API_KEY = (
         api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > from_now()),
     ).label("is_valid"),
     func.coalesce(api_keys.c.last_used_at > from_now(-_USE_NOTED_FOR_SECONDS), False).label("is_use_noted"),
+    api_keys.c.scopes,
 )
 
 
@@ -132,8 +134,9 @@ def insert_api_key(
     prefix: str,
     secret_hash: bytes,
     expires_in: float | None,
+    scopes: str = "",
 ) -> None:
-    """`expires_in` is in seconds; None never expires."""
+    """`expires_in` is in seconds; None never expires. `scopes` are as `connections.scopes` writes them."""
     connection.execute(
         insert(api_keys).values(
             id=key_id,
@@ -143,6 +146,7 @@ def insert_api_key(
             secret_hash=secret_hash,
             created_at=from_now(),
             expires_at=None if expires_in is None else from_now(expires_in),
+            scopes=scopes,
         )
     )
 

@@ -14,7 +14,7 @@ from connections.vault.followed import KeySource, held_key
 from connections.vault.labels import UnreadableSecret, labelled, split_label
 from connections.vault.ring import ShimKeys, WorkerKeys
 
-_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Sealer:
         """`<key id>.` and the HPKE ciphertext of the credentials as JSON."""
         key = self._keys.latest().sealing
         public = X25519PublicKey.from_public_bytes(key.key)
-        return labelled(key.id, _SUITE.encrypt(json.dumps(credentials).encode(), public, bound_to.info))
+        return labelled(key.id, SUITE.encrypt(json.dumps(credentials).encode(), public, bound_to.info))
 
     def fingerprints(self) -> "Fingerprints":
         """Asks for the key once: what follows needs nobody, so it may be used within a transaction."""
@@ -78,7 +78,7 @@ class Opener:
         key_id, ciphertext = split_label(sealed)
         key = held_key(self._keys, lambda ring: ring.sealing, key_id)
         try:
-            opened: dict[str, str] = json.loads(_SUITE.decrypt(ciphertext, _private_key(key), bound_to.info))
+            opened: dict[str, str] = json.loads(SUITE.decrypt(ciphertext, _private_key(key), bound_to.info))
         except (InvalidTag, ValueError):
             raise UnreadableSecret("sealed credentials do not open") from None
         return opened

@@ -36,6 +36,7 @@ DELETE_SESSION = "com.atproto.server.deleteSession"
 Expected = tuple[int, str | None]
 
 CONNECTED: Expected = (201, None)
+GIVEN: Expected = (200, None)
 ACCEPTED: Expected = (202, None)
 REJECTED: Expected = (401, "UNAUTHORIZED")
 INVALID: Expected = (422, "VALIDATION_ERROR")
@@ -108,6 +109,20 @@ def and_polls(person: Person, password: str | None = None) -> httpx.Response:
     return accepted
 
 
+def given_out(person: Person) -> httpx.Response:
+    """Asks for a session as another service of the operator does. Its answer is the one that is meant to have a token,
+    so it is not among those that are searched."""
+    account_id = person.connect().json()["id"]
+    answer = httpx.post(
+        person.client.base_url.join(f"/internal/accounts/{account_id}/session"),
+        headers={"Authorization": f"Bearer {person.key}"},
+        timeout=40,
+        trust_env=False,
+    )
+    assert answer.json()["data"]["access_token"]
+    return answer
+
+
 def and_disconnects(person: Person) -> httpx.Response:
     account_id = person.connect().json()["id"]
     return person.client.delete(f"/v1/accounts/{account_id}")
@@ -148,6 +163,7 @@ CASES: dict[str, Case] = {
         lambda person: person.connect(headers={"Prefer": "wait=1"}),
     ),
     "connected already": Case((409, "ACCOUNT_ALREADY_CONNECTED"), twice),
+    "a session given out": Case(GIVEN, given_out),
     "disconnected": Case((200, None), and_disconnects),
     "disconnected from a server that will not have it": Case((200, None), and_disconnects, lets_no_session_end),
     # --- wrong credentials

@@ -10,6 +10,7 @@ import httpx
 
 from connections.db import Database
 from connections.messages import WORKER_ALIVE_KEY
+from connections.scopes import Scope
 from sandbox.process import SandboxProcess
 from tests.canary.evidence import answer_of, keys_in
 from tests.factories import Tenant, make_tenant
@@ -80,7 +81,7 @@ class Stack:
         return False
 
     def tenant(self) -> Tenant:
-        return make_tenant(self.database)
+        return make_tenant(self.database, scopes=Scope.SESSIONS)
 
     def client(self, key: str) -> httpx.Client:
         """What it is answered is kept."""

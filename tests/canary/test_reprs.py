@@ -99,6 +99,9 @@ def test_what_is_known_to_hold_secrets_is_looked_at(holders: dict[str, Any]) -> 
     assert holders.keys() >= {
         "Credentials.password",
         "Session.refresh_token",
+        "LiveSession.access_token",
+        "AccountSession.access_token",
+        "TakenRequest.sealed_session",
         "ConnectCommand.password",
         "AppPassword.secret",
         "BlueskyCredentials.app_password",

@@ -74,10 +74,12 @@ def test_no_token_and_no_key_is_found_anywhere(run: Run) -> None:
     [
         (channels.OUTPUT, b"account_connected"),
         (channels.OUTPUT, b"connect_crashed"),
+        (channels.OUTPUT, b"session_given"),
         (channels.OUTPUT, b"Traceback (most recent call last)"),
         (channels.OUTPUT, b"Fatal Python error: Aborted"),
         (channels.REDIS, b"connector.connect_account"),
         (channels.REDIS, b"connector.connect_accounts"),
+        (channels.REDIS, b"connector.open_session"),
         (channels.REDIS, b"connector:settled:"),
         (channels.DATABASE, b"AuthenticationRequired"),
         (channels.ANSWERS, b"ACCOUNT_ALREADY_CONNECTED"),
@@ -89,6 +91,7 @@ def test_no_token_and_no_key_is_found_anywhere(run: Run) -> None:
         (channels.TRACES, b"POST /v1/connect/batches"),
         (channels.TRACES, b"/xrpc/com.atproto.server.createSession"),
         (channels.TRACES, b"connect rows"),
+        (channels.TRACES, b"open session"),
         (channels.TRACES, b"internal_error"),
     ],
 )

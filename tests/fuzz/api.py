@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 from zlib import crc32
 
@@ -18,10 +19,11 @@ from connections.contract import Issue, ProviderError
 from connections.errors import ConnectorError, QueueUnavailable
 from connections.migrate import upgrade
 from connections.outcome import Outcome
-from connections.repository.tasks import TaskRow
 from connections.settings import Settings
 from tests.doubles import FakeBroker, FakeQueue, StubWorker
 from tests.factories import Tenant, make_tenant, verified
+from tests.sessions import FakeSessions, opener
+from worker.sessions import LiveSession
 
 # The longest that anybody waits here, whatever was preferred.
 _WAIT_SECONDS = 0.05
@@ -61,6 +63,23 @@ class Decider(StubWorker):
         self.announce(task)
 
 
+NO_SESSION: tuple[ConnectorError, ...] = (
+    errors.ReconnectRequired(),
+    errors.UpstreamFailed(retry_after=60),
+    errors.UpstreamRateLimited(retry_after=7200),
+    errors.KeyUnavailable(),
+)
+
+
+class SometimesLive(FakeSessions):
+    """Gives a session for a number of seconds, and none for others."""
+
+    def live_session(self, workspace_id: str, account_id: str, *, least_seconds: float, deadline: float) -> LiveSession:
+        fault = int(least_seconds) % (len(NO_SESSION) + 1)
+        self.fault = NO_SESSION[fault - 1] if fault else None
+        return super().live_session(workspace_id, account_id, least_seconds=least_seconds, deadline=deadline)
+
+
 class Observed:
     """ASGI middleware: counts the answers by method, path and status."""
 
@@ -93,10 +112,11 @@ def running(directory: Path) -> Iterator[tuple[Observed, Tenant, FakeQueue]]:
     app = create_app(settings, queue=queue, broker=broker)
     database = app.state.shim.database
     queue.on_send = Decider(settings, database, broker.publish).settle
+    queue.on_session = opener(database, SometimesLive(), broker.publish).open
     real_wait = Waiter.wait
 
-    async def wait(waiter: Waiter, seconds: float, hung_up: asyncio.Future[None]) -> TaskRow | None:
+    async def wait(waiter: Waiter[Any], seconds: float, hung_up: asyncio.Future[None]) -> Any:
         return await real_wait(waiter, min(seconds, _WAIT_SECONDS), hung_up)
 
     with patch.object(Waiter, "wait", wait):
-        yield Observed(app), make_tenant(database), queue
+        yield Observed(app), make_tenant(database, scopes="sessions"), queue

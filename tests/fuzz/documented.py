@@ -34,7 +34,12 @@ from tests.factories import make_tenant
 from tests.fuzz.api import FAILURES, Observed, running
 
 # Positive and negative data by operation, each; the others have no parameters but the request id.
-_EXAMPLES = {"POST /v1/accounts/connect": 300, "POST /v1/connect/batches": 150, "GET /v1/connect/tasks/{task_id}": 150}
+_EXAMPLES = {
+    "POST /v1/accounts/connect": 300,
+    "POST /v1/connect/batches": 150,
+    "GET /v1/connect/tasks/{task_id}": 150,
+    "POST /internal/accounts/{account_id}/session": 100,
+}
 _FEW = 20
 _PREFER = ("respond-async", "wait=0", "wait=60")  # chance would never find them
 

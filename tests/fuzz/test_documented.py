@@ -30,6 +30,7 @@ REACHED = {
     "DELETE /v1/profiles/{profile_id}": {"204", "401", "404"},
     "GET /v1/workspace": {"200", "401"},
     "PATCH /v1/workspace": {"200", "401", "415", "422"},
+    "POST /internal/accounts/{account_id}/session": {"200", "401", "404", "415", "422"},
     "GET /readyz": {"200"},
 }
 

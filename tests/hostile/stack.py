@@ -43,6 +43,9 @@ class InlineQueue:
     def ask_for_dispatch(self) -> None:
         """There are no batches."""
 
+    def ask_for_session(self, request_id: str) -> None:
+        """Nobody asks for one."""
+
     def ask_to_end_sessions(self) -> None:
         """Nobody is disconnected."""
 

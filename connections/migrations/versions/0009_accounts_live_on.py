@@ -191,6 +191,8 @@ def _create_sessions() -> None:
         sa.Column("key_id", sa.String(40), nullable=False),
         sa.Column("request_id", sa.String(128), nullable=False),
         sa.Column("public_key", sa.LargeBinary(32), nullable=False),
+        sa.Column("least_seconds", sa.Integer, nullable=False),
+        sa.Column("traceparent", sa.String(55)),
         sa.Column("reply_to", sa.String(40), nullable=False),
         sa.Column("created_at", TIMESTAMP, nullable=False),
         sa.Column("expires_at", TIMESTAMP, nullable=False),

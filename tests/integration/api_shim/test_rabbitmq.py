@@ -128,6 +128,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_requests_for_sessions_have_the_queue_of_upkeep(rabbit: Rabbit) -> None:
+    queue = CeleryQueue(Settings(redis_url="redis://127.0.0.1:1", broker_url=rabbit.url))
+    try:
+        queue.ask_for_session("sq_1")
+        assert rabbit.depth(Queue.UPKEEP) == 1
+    finally:
+        queue.close()
+
+
 @pytest.fixture(scope="module")
 def tls_rabbit(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> Iterator[Rabbit]:
     with running_rabbit(tmp_path_factory.mktemp("tls_rabbit"), certificate=certificate) as server:

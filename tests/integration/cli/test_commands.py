@@ -206,6 +206,24 @@ def test_listing_keys_tells_their_state_and_never_the_key(acme: Connector) -> No
     assert not any(key in listed for key in keys.values())
 
 
+def test_scopes_are_given_and_listed(acme: Connector) -> None:
+    for name, options in {"plain": [], "publisher": ["--scope", "sessions", "--scope", "sessions"]}.items():
+        assert acme("key", "create", "--workspace", "Acme", "--name", name, *options).exit_code == 0
+
+    plain, publisher = acme("key", "list", "--workspace", "Acme").stdout.splitlines()
+
+    assert plain.endswith("  never used  valid")
+    assert publisher.endswith("  never used  valid  scopes sessions")
+
+
+def test_an_unknown_scope_is_refused(acme: Connector) -> None:
+    result = acme("key", "create", "--workspace", "Acme", "--scope", "everything")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'everything' is not one of 'sessions'" in result.stderr
+    assert acme("key", "list", "--workspace", "Acme").stdout == ""
+
+
 @pytest.mark.parametrize("text", ["90", "d", "1.5h", "0d", "-1d", "90 days"])
 def test_a_duration_is_a_number_and_a_unit(acme: Connector, text: str) -> None:
     result = acme("key", "create", "--workspace", "Acme", "--expires-in", text)

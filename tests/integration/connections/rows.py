@@ -176,6 +176,7 @@ def fill(connection: Connection, size: Size = Size()) -> None:
                 "key_id": f"key_{n}",
                 "request_id": f"req_{n}",
                 "public_key": digest(n),
+                "least_seconds": 300,
                 "reply_to": "shim_1",
                 "created_at": now,
                 "expires_at": now + DAY * (0.9 - n / size.session_requests),

@@ -40,6 +40,7 @@ from connections.repository import (
     refreshing,
     retention,
     retiring,
+    session_requests,
     tasks,
     workspaces,
 )
@@ -147,6 +148,7 @@ def account_pages_by_all_filters(connection: Connection) -> None:
 
 
 ENTRY = AuditEntry("ws_1", "key_1", Action.ACCOUNT_CONNECT, account_id="sa_1")
+ASKED = session_requests.NewSessionRequest("sq_new", "ws_1", "sa_1", "key_1", "req_1", digest(1), 300, "shim_1", None)
 FILTERS: tuple[dict[str, str], ...] = (
     {},
     {"account_id": "sa_1"},
@@ -264,6 +266,17 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
         c, "sa_1", platform="bluesky", host="https://p", refresh_token=b"key1.r", token_key="key1"
     ),
     retention.delete_batch: prune,
+    session_requests.owns_account: lambda c: session_requests.owns_account(c, "ws_1", "sa_1"),
+    session_requests.insert_session_request: lambda c: session_requests.insert_session_request(c, ASKED, expires_in=25),
+    session_requests.claim_session_request: lambda c: session_requests.claim_session_request(c, "sq_0", lease=11),
+    session_requests.overdue_session_request: lambda c: session_requests.overdue_session_request(c, late=1),
+    session_requests.finish_session_request: lambda c: session_requests.finish_session_request(
+        c, "sq_0", sealed_session=b"sealed"
+    ),
+    session_requests.answered_session_requests: lambda c: session_requests.answered_session_requests(
+        c, [f"sq_{n}" for n in range(500)]
+    ),
+    session_requests.take_session_request: lambda c: session_requests.take_session_request(c, "sq_1"),
     retiring.retire_sessions: lambda c: retiring.retire_sessions(c, "sa_1"),
     tasks.insert_task: new_task,
     tasks.task_in_flight: lambda c: tasks.task_in_flight(c, OPEN_WORKSPACE, digest(1)),

@@ -33,7 +33,7 @@ SIZE = Size(
     idempotency_keys=100,
     retired_sessions=20,
     connect_sessions=2,
-    session_requests=2,
+    session_requests=100,
     webhooks=2,
     deliveries=20,
     audit_entries=20,
@@ -41,7 +41,7 @@ SIZE = Size(
 OLD_ENTRIES = 30
 KEPT_DAYS = 33
 KEPT_ENTRIES_DAYS = 90
-OLD_TASKS, SPENT_KEYS = 270, 10
+OLD_TASKS, SPENT_KEYS, FORGOTTEN_REQUESTS = 270, 10, 9
 
 
 def never_stopping() -> bool:
@@ -96,6 +96,8 @@ def test_what_ended_long_ago_goes_and_everything_else_stays(database: Database) 
     assert gone == {
         "connect_tasks": OLD_TASKS,
         "idempotency_keys": SPENT_KEYS,
+        "retired_sessions": EXPIRED_TOKENS,
+        "session_requests": FORGOTTEN_REQUESTS,
         "audit_log": OLD_ENTRIES,
     }
     assert {log["table"]: log["rows"] for log in logs} == gone

@@ -14,6 +14,7 @@ from connections.db import Database
 from connections.errors import NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
 from connections.models import api_keys, connect_tasks
 from connections.repository import workspaces
+from connections.scopes import Scope
 from connections.service import Accepted, ConnectService
 from connections.settings import Settings
 from connections.sqltime import from_now
@@ -133,6 +134,13 @@ def test_a_key_names_its_workspace(service: ConnectService, database: Database) 
 
     assert service.authenticate(tenant.key).workspace_id == tenant.workspace_id
     assert service.authenticate(tenant.key).workspace_id == tenant.workspace_id  # from the cache
+
+
+def test_a_key_has_the_scopes_that_it_was_made_with(service: ConnectService, database: Database) -> None:
+    with_none, with_one = make_tenant(database), make_tenant(database, scopes="sessions")
+
+    assert service.authenticate(with_none.key).scopes == frozenset()
+    assert service.authenticate(with_one.key).scopes == {Scope.SESSIONS}
 
 
 def test_keys_that_do_not_work(service: ConnectService, database: Database) -> None:

@@ -24,6 +24,7 @@ BATCHES = "/v1/connect/batches"
 BATCH = "/v1/connect/batches/{batch_id}"
 ACCOUNT = "/v1/accounts/{account_id}"
 PROFILE = "/v1/profiles/{profile_id}"
+SESSION = "/internal/accounts/{account_id}/session"
 ANY = {400, 405, 500}
 WITH_A_KEY = ANY | {401, 429, 503}
 STATUSES = {
@@ -36,6 +37,7 @@ STATUSES = {
     ("get", f"{BATCH}/results"): WITH_A_KEY | {200, 404, 422},
     ("get", f"{BATCH}/events"): WITH_A_KEY | {200, 204, 404},
     ("post", f"{BATCH}/cancel"): WITH_A_KEY | {200, 404},
+    ("post", SESSION): WITH_A_KEY | {200, 403, 404, 409, 413, 415, 422, 504},
     ("get", "/v1/audit-log"): WITH_A_KEY | {200, 422},
     ("get", "/v1/accounts"): WITH_A_KEY | {200, 422},
     ("get", ACCOUNT): WITH_A_KEY | {200, 404},
@@ -136,6 +138,9 @@ def raised_by(operation: Operation) -> set[type[ConnectorError]]:
         raised |= {errors.ProfileNameTaken}
     if (operation.method, operation.path) == ("delete", PROFILE):
         raised |= {errors.ProfileInUse}
+    if operation.path == SESSION:
+        raised |= {errors.Forbidden, errors.ReconnectRequired, errors.QueueUnavailable, errors.SessionTimeout}
+        raised |= {errors.KeyUnavailable, *concrete(errors.TemporaryFailure)}
     if operation.path == "/readyz":
         raised |= {errors.ServiceUnavailable}
     return raised
@@ -162,7 +167,7 @@ def test_every_error_is_documented_somewhere(document: Json, operations: list[Op
     text = orjson.dumps(document).decode()
 
     undocumented = {*concrete(errors.ConnectorError)} - OF_CONNECTED
-    assert {kind.__name__ for kind in undocumented} - documented == {"Canceled", "ReconnectRequired"}
+    assert {kind.__name__ for kind in undocumented} - documented == {"Canceled"}
     assert errors.Canceled().message in text  # of a row, in its results
 
 
@@ -198,6 +203,10 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Cache-Control", "X-Accel-Buffering"}
         case "/v1/profiles", 201:
             named |= {"Location"}
+        case "/internal/accounts/{account_id}/session", 200:
+            named |= {"Cache-Control"}
+        case "/internal/accounts/{account_id}/session", 500:
+            named |= {"Retry-After"}
         case path, 200 if path.startswith("/v1/connect/"):
             named |= {"Retry-After"}
     return named
@@ -330,7 +339,16 @@ def test_keys_are_documented_where_they_are_needed(document: Json, operations: l
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     assert scheme["description"]
     assert {one.path for one in operations if one.wants_a_key} == {
-        path for _, path in STATUSES if path.startswith("/v1/")
+        path for _, path in STATUSES if path.startswith(("/v1/", "/internal/"))
+    }
+
+
+def test_the_scope_is_documented_where_it_is_needed(operations: list[Operation]) -> None:
+    """OpenAPI 3.1, security requirement object: the roles that are required for the execution."""
+    needed = {one.path: one.text["security"] for one in operations if one.wants_a_key}
+
+    assert {path: scopes for path, scopes in needed.items() if scopes != [{"WorkspaceApiKey": []}]} == {
+        SESSION: [{"WorkspaceApiKey": ["sessions"]}]
     }
 
 

@@ -42,7 +42,7 @@ class Table:
 
 
 @asynccontextmanager
-async def running(waiting: Waiting) -> AsyncIterator[None]:
+async def running(waiting: Waiting[TaskRow]) -> AsyncIterator[None]:
     loop = asyncio.create_task(waiting.run())
     try:
         yield
@@ -72,7 +72,7 @@ def connected() -> "asyncio.Future[None]":
     return asyncio.get_running_loop().create_future()
 
 
-async def wait_for(waiting: Waiting, task_id: str, seconds: float = 10) -> TaskRow | None:
+async def wait_for(waiting: Waiting[TaskRow], task_id: str, seconds: float = 10) -> TaskRow | None:
     with waiting.register(task_id) as waiter:
         return await waiter.wait(seconds, connected())
 
@@ -180,7 +180,7 @@ async def test_a_bug_reaches_those_it_concerns_and_the_loop_goes_on(table: Table
         assert await waiting.follow("ct_2", 10, connected()) is not None
 
 
-class CountedPolls(Waiting):
+class CountedPolls(Waiting[TaskRow]):
     """Counts the polls. Each begins when the one before has ended, with its queries."""
 
     polls = 0
