@@ -93,5 +93,5 @@ def test_a_pds_that_ends_no_session_is_left_alone_with_that_and_opens_them_all_t
     with pytest.raises(HostFailing):
         end(world, "sa_another")
     assert world.calls(DELETE) == FAILURES
-    assert world.bluesky.open_circuits() == {"look_ups": 0, "logins": 0, "endings": 1}
+    assert world.bluesky.open_circuits() == {"look_ups": 0, "logins": 0, "refreshes": 0, "endings": 1}
     assert world.connect().external_id == DID
