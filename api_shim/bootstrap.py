@@ -25,6 +25,7 @@ from connections.messages import reply_channel
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.vault import Followed, Sealer, ensure_development_keys, open_key_store
+from connections.webhooks.service import Webhooks
 
 # Accepting is a transaction and a message, a few milliseconds each; more threads would only contend for the GIL.
 _ACCEPTING_THREADS = 16
@@ -48,6 +49,7 @@ class Shim:
     queue_age: QueueAge
     batches: Batches
     batch_events: BatchEvents
+    webhooks: Webhooks
     metrics: Metrics
     accepting: Threads
     """Stores and sends. A frozen queue blocks these threads and no others."""
@@ -121,6 +123,7 @@ def build_shim(
         queue_age=queue_age,
         batches=batches,
         batch_events=batch_events,
+        webhooks=Webhooks(database, sealer, settings),
         metrics=Metrics(
             database,
             waiting=waiting.__len__,

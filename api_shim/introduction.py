@@ -23,5 +23,10 @@ TAGS = [
     {"name": "accounts", "description": "Connect one account."},
     {"name": "tasks", "description": "Look at a connect that nobody waits for, or no longer."},
     {"name": "batches", "description": "Connect many accounts: a file comes in, and its rows end one by one."},
+    {
+        "name": "webhooks",
+        "description": "Be told what happens to accounts: events are sent by POST, signed, at least once, "
+        "and of each account in order.",
+    },
     {"name": "service", "description": "For those who run the service. No key is needed."},
 ]

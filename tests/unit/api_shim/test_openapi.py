@@ -22,6 +22,8 @@ CONNECT = "/v1/accounts/connect"
 RECONNECT = "/v1/accounts/{account_id}/reconnect"
 BATCHES = "/v1/connect/batches"
 BATCH = "/v1/connect/batches/{batch_id}"
+WEBHOOKS = "/v1/webhooks"
+WEBHOOK = "/v1/webhooks/{webhook_id}"
 ANY = {400, 405, 500}
 WITH_A_KEY = ANY | {401, 429, 503}
 STATUSES = {
@@ -33,6 +35,15 @@ STATUSES = {
     ("get", f"{BATCH}/results"): WITH_A_KEY | {200, 404, 422},
     ("get", f"{BATCH}/events"): WITH_A_KEY | {200, 204, 404},
     ("post", f"{BATCH}/cancel"): WITH_A_KEY | {200, 404},
+    ("post", WEBHOOKS): WITH_A_KEY | {201, 413, 415, 422},
+    ("get", WEBHOOKS): WITH_A_KEY | {200},
+    ("get", WEBHOOK): WITH_A_KEY | {200, 404},
+    ("patch", WEBHOOK): WITH_A_KEY | {200, 404, 413, 415, 422},
+    ("delete", WEBHOOK): WITH_A_KEY | {204, 404},
+    ("post", f"{WEBHOOK}/rotate"): WITH_A_KEY | {200, 404},
+    ("get", f"{WEBHOOK}/deliveries"): WITH_A_KEY | {200, 404, 422},
+    ("post", f"{WEBHOOK}/deliveries/{{delivery_id}}/replay"): WITH_A_KEY | {200, 404},
+    ("post", f"{WEBHOOK}/replay"): WITH_A_KEY | {200, 404},
     ("get", "/healthz"): ANY | {200},
     ("get", "/readyz"): ANY | {200, 503},
     ("get", "/metrics"): ANY | {200},
@@ -173,6 +184,10 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Vary", "Content-Disposition"}
         case "/v1/connect/batches/{batch_id}/events", 200 | 204:
             named |= {"Cache-Control", "X-Accel-Buffering"}
+        case "/v1/webhooks", 201:
+            named |= {"Location"}
+        case path, 200 if path.startswith("/v1/webhooks"):
+            pass
         case path, 200 if path.startswith("/v1/"):
             named |= {"Retry-After"}
     return named
@@ -268,7 +283,7 @@ def events_in(stream: str) -> list[Json]:
 def test_ids_in_examples_are_like_real_ones(document: Json) -> None:
     text = orjson.dumps(document["paths"]).decode()
 
-    ids = set(re.findall(r"\b(?:sa|pr|ct|cb|req|ws)_[0-9A-Za-z]+", text))
+    ids = set(re.findall(r"\b(?:sa|pr|ct|cb|req|ws|wh|wd|evt)_[0-9A-Za-z]+", text))
     assert ids
     assert [one for one in ids if not re.fullmatch("[a-z]+_[0-9a-hjkmnp-tv-z]{26}", one)] == []
 
