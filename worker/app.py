@@ -10,13 +10,14 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from connections.messages import DISPATCH, PRUNE, SWEEP, Queue
+from connections.messages import DELIVER_EVENTS, DISPATCH, PRUNE, SWEEP, Queue
 from connections.settings import Settings, load_settings
 from messaging.broker import broker_settings
 
 _DISPATCH_EVERY_SECONDS = 1.0
 _SWEEP_EVERY_SECONDS = 2.0
 _PRUNE_EVERY_SECONDS = 60.0
+_DELIVER_EVENTS_EVERY_SECONDS = 1.0
 
 # Without time-outs a half-open connection hangs the main loop for ever.
 _ON_REDIS: Mapping[str, Any] = {
@@ -113,6 +114,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
                 "task": PRUNE,
                 "schedule": _PRUNE_EVERY_SECONDS,
                 "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
+            },
+            "deliver_events": {
+                "task": DELIVER_EVENTS,
+                "schedule": _DELIVER_EVENTS_EVERY_SECONDS,
+                "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
             },
         },
         "timezone": "UTC",

@@ -12,12 +12,14 @@ from connections.repository.retention import retentions
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Followed, Opener, TokenCipher, ensure_development_keys, open_key_store
+from connections.webhooks.delivering import Deliveries
 from messaging.depth import QueueDepth
 from worker import process
 from worker.announce import Announcer
 from worker.bulkhead import Bulkhead
 from worker.dispatch import Dispatcher, SendRows
 from worker.dispatch_turn import Turns
+from worker.egress import Egress
 from worker.heartbeat import Heartbeat
 from worker.hosts import host_classes
 from worker.last_begun import LastBegun
@@ -33,6 +35,8 @@ from worker.shutdown import Shutdown
 from worker.sweep import SendTask, Sweeper
 from worker.ticks import Ticks
 from worker.watchdog import Watchdog, limits
+from worker.webhooks.delivering import LEASE_SECONDS, Deliverer
+from worker.webhooks.sending import Sender
 
 # What settling may take on top of the attempt: a lease must outlive both.
 _SETTLING_SECONDS = 15.0
@@ -50,6 +54,7 @@ class Worker:
     sweeper: Sweeper
     ticks: Ticks
     pruner: Pruner
+    deliverer: Deliverer
     shutdown: Shutdown
     watchdog: Watchdog
     last_begun: LastBegun
@@ -61,6 +66,7 @@ class Worker:
 
     def close(self) -> None:
         self.watchdog.close()
+        self.deliverer.close()
         for platform in self.platforms.values():
             platform.close()
         self.redis.close()
@@ -139,6 +145,13 @@ def build_worker(
             retentions(task_seconds=settings.task_retention_days * 86400.0),
             is_stopping=process.is_stopping,
             pause=shutdown.pause,
+        ),
+        deliverer=Deliverer(
+            Deliveries(database, Opener(keys), lease_seconds=LEASE_SECONDS),
+            # Apart from the platforms' way out: what strangers' receivers do is no reason to close a connection there.
+            Sender(Egress(settings)).send,
+            is_stopping=process.is_stopping,
+            metrics=metrics,
         ),
         shutdown=shutdown,
         watchdog=Watchdog(

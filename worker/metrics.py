@@ -56,6 +56,12 @@ class WorkerMetrics:
             "connector_leases_lost", "Attempts whose task another worker had taken over before their end."
         )
         self._swept = self._counter("connector_tasks_swept", "Tasks whose message was sent again.", "queue")
+        self._webhook_attempts = self._counter(
+            "connector_webhook_attempts", "Attempts to deliver an event to a webhook.", "outcome"
+        )
+        self._webhook_dead = self._counter(
+            "connector_webhook_dead_letters", "Deliveries to webhooks that were given up.", "cause"
+        )
 
     def attempted(self, platform: str, cause: str, seconds: float) -> None:
         self._attempts.labels(platform, cause).inc()
@@ -79,6 +85,13 @@ class WorkerMetrics:
 
     def swept(self, queue: str) -> None:
         self._swept.labels(queue).inc()
+
+    def webhook_attempted(self, outcome: str) -> None:
+        """`delivered`, or the word for what was wrong."""
+        self._webhook_attempts.labels(outcome).inc()
+
+    def webhook_dead(self, cause: str, deliveries: int) -> None:
+        self._webhook_dead.labels(cause).inc(deliveries)
 
     def watch(
         self,

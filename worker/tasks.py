@@ -12,7 +12,16 @@ import structlog
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown
 
 from connections import tracing
-from connections.messages import CONNECT_ACCOUNT, CONNECT_ACCOUNTS, DISPATCH, PRUNE, SENT_AT, SWEEP, Queue
+from connections.messages import (
+    CONNECT_ACCOUNT,
+    CONNECT_ACCOUNTS,
+    DELIVER_EVENTS,
+    DISPATCH,
+    PRUNE,
+    SENT_AT,
+    SWEEP,
+    Queue,
+)
 from connections.settings import load_settings
 from messaging.depth import queue_depth
 from messaging.producing import producing
@@ -51,6 +60,11 @@ def sweep() -> None:
 @app.task(name=PRUNE)
 def prune() -> None:
     worker().pruner.prune()
+
+
+@app.task(name=DELIVER_EVENTS)
+def deliver_events() -> None:
+    worker().deliverer.deliver()
 
 
 @cache

@@ -10,6 +10,8 @@ from connections.models import (
     connect_batches,
     connect_tasks,
     idempotency_keys,
+    webhook_deliveries,
+    webhooks,
 )
 from connections.repository.dialects import row_address
 from connections.sqltime import UtcDateTime, from_now
@@ -19,11 +21,19 @@ _DAY_SECONDS = 86_400.0
 _LONGEST_BATCH_SECONDS = 7 * _DAY_SECONDS
 
 
+# For who mends a receiver and has its dead letters sent again.
+_DEAD_LETTER_SECONDS = 30 * _DAY_SECONDS
+_HAS_DELIVERIES = (
+    select(literal(1)).where(webhook_deliveries.c.webhook_id == webhooks.c.id).correlate(webhooks).exists()
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Rows go `seconds` after the instant in `column`, and never while that is empty. An index must begin with it.
+    """Rows go `seconds` after the instant in `column`, and never while that is empty.
 
-    Of a table with several kinds of rows `only` says which.
+    An index must begin with it, or with what `only` compares and then with it. Of a table with several
+    kinds of rows `only` says which.
     """
 
     column: Column[UtcDateTime]
@@ -47,6 +57,9 @@ def retentions(*, task_seconds: float) -> tuple[Retention, ...]:
         Retention(connect_batch_rejections.c.created_at, task_seconds + _LONGEST_BATCH_SECONDS + _DAY_SECONDS),
         Retention(connect_batches.c.finished_at, task_seconds + _DAY_SECONDS),
         Retention(connect_batches.c.created_at, _DAY_SECONDS, ARRIVING),
+        Retention(webhook_deliveries.c.finished_at, task_seconds, webhook_deliveries.c.status == "delivered"),
+        Retention(webhook_deliveries.c.finished_at, _DEAD_LETTER_SECONDS, webhook_deliveries.c.status == "dead"),
+        Retention(webhooks.c.deleted_at, _DAY_SECONDS, ~_HAS_DELIVERIES),
     )
 
 

@@ -22,7 +22,9 @@ from worker.prune import Pruner
 
 DAY_SECONDS = 86400.0
 # Of 600 tasks 60 are open and the others end over 60 days, 270 of them more than 33 days ago.
-SIZE = Size(workspaces=2, profiles=2, api_keys=2, accounts=20, tasks=600, open_tasks=60, idempotency_keys=100)
+SIZE = Size(
+    workspaces=2, profiles=2, api_keys=2, accounts=20, tasks=600, open_tasks=60, idempotency_keys=100, deliveries=0
+)
 KEPT_DAYS = 33
 OLD_TASKS, SPENT_KEYS = 270, 10
 
