@@ -60,7 +60,7 @@ class WorkerMetrics:
             "connector_webhook_attempts", "Attempts to deliver an event to a webhook.", "outcome"
         )
         self._webhook_dead = self._counter(
-            "connector_webhook_dead_letters", "Deliveries to webhooks that were given up.", "cause"
+            "connector_webhook_dead_letters", "Deliveries to webhooks that were given up."
         )
 
     def attempted(self, platform: str, cause: str, seconds: float) -> None:
@@ -90,8 +90,8 @@ class WorkerMetrics:
         """`delivered`, or the word for what was wrong."""
         self._webhook_attempts.labels(outcome).inc()
 
-    def webhook_dead(self, cause: str, deliveries: int) -> None:
-        self._webhook_dead.labels(cause).inc(deliveries)
+    def webhook_dead(self, deliveries: int) -> None:
+        self._webhook_dead.inc(deliveries)
 
     def watch(
         self,

@@ -22,24 +22,20 @@ _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class WaitingWebhook:
-    """A webhook with deliveries that may be sent now, or one that was deleted and has some left."""
+    """A webhook that has deliveries to be sent. `is_ready`: some may be sent now; `is_deleted`: none ever will."""
 
     id: str
     is_deleted: bool
+    is_ready: bool
 
 
-def waiting_webhooks(connection: Connection, *, after: str, steps: int) -> tuple[list[WaitingWebhook], str | None]:
-    """In the order of their ids, behind `after`; and where to go on, None at the end.
+def waiting_webhooks(connection: Connection, *, after: str, steps: int) -> list[WaitingWebhook]:
+    """In the order of their ids, behind `after`. Fewer than `steps` are all there are.
 
-    Steps from one webhook to the next in the index, `steps` at most, however many deliveries each has.
+    Steps from one webhook to the next in the index, however many deliveries each has.
     """
-    found, last = [], None
-    rows = connection.execute(_waiting_webhooks(), {"after": after, "steps": steps}).all()
-    for row in rows:
-        last = row.id
-        if row.is_deleted or row.is_ready:
-            found.append(WaitingWebhook(row.id, bool(row.is_deleted)))
-    return found, last if len(rows) == steps else None
+    rows = connection.execute(_waiting_webhooks(), {"after": after, "steps": steps})
+    return [WaitingWebhook(row.id, bool(row.is_deleted), bool(row.is_ready)) for row in rows]
 
 
 @cache
@@ -226,8 +222,8 @@ def expired_deliveries(connection: Connection, *, limit: int) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
-def bury_deliveries(connection: Connection, numbers: Sequence[int]) -> None:
-    """They are dead, of what failed last; of waiting for a receiver that was never asked if they were not sent."""
+def bury_deliveries(connection: Connection, numbers: Sequence[int]) -> list[str]:
+    """They are dead, of what failed last; `expired` if they were never sent. The ids of their webhooks, one each."""
     rows = webhook_deliveries.c
     change = (
         update(webhook_deliveries)
@@ -238,8 +234,9 @@ def bury_deliveries(connection: Connection, numbers: Sequence[int]) -> None:
             finished_at=from_now(),
             last_error=func.coalesce(rows.last_error, "expired"),
         )
+        .returning(rows.webhook_id)
     )
-    connection.execute(change, {"numbers": list(numbers)})
+    return list(connection.execute(change, {"numbers": list(numbers)}).scalars())
 
 
 def drop_deliveries(connection: Connection, webhook_id: str, *, limit: int) -> int:

@@ -1,5 +1,6 @@
 """What a worker does to deliveries: look which webhooks wait, take some for one, settle what became of each."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -69,7 +70,9 @@ class Deliveries:
         """Webhooks behind `after` that something may be sent to, or that were deleted; and where to go on, if not at
         the end."""
         with self._database.read() as connection:
-            return deliveries.waiting_webhooks(connection, after=after, steps=_STEPS)
+            found = deliveries.waiting_webhooks(connection, after=after, steps=_STEPS)
+        last = found[-1].id if len(found) == _STEPS else None
+        return [one for one in found if one.is_ready or one.is_deleted], last
 
     def claim(self, webhook_id: str, *, limit: int) -> Claim | None:
         """None when there is nothing to send, or nobody to send it to, just now."""
@@ -128,13 +131,11 @@ class Deliveries:
                 webhooks.pause_webhook(connection, sent.webhook_id, seconds=paused)
             return Failed(status, paused)
 
-    def bury(self) -> int:
-        """Ends some of those whose time is over, and says how many."""
+    def bury(self) -> Counter[str]:
+        """Ends some of those whose time is over, and says how many of which webhook."""
         with self._database.write() as connection:
             numbers = deliveries.expired_deliveries(connection, limit=_ROWS_AT_ONCE)
-            if numbers:
-                deliveries.bury_deliveries(connection, numbers)
-        return len(numbers)
+            return Counter(deliveries.bury_deliveries(connection, numbers) if numbers else ())
 
     def drop(self, webhook_id: str) -> bool:
         """Deletes some of what a deleted webhook was to get. Whether there may be more."""

@@ -20,14 +20,11 @@ from connections.settings import Settings
 from connections.vault import Sealer
 from connections.webhooks.contract import DeliveryStatus, Replay, Webhook, WebhookDelivery
 from connections.webhooks.intake import parse_change, parse_new
+from connections.webhooks.replaying import replay_dead, replay_entry, replay_one
 from connections.webhooks.secrets import SECRET, new_secret, preview, sealed_for
 
 MAX_WEBHOOKS = 20
 """Of one workspace: each makes a row of every event."""
-
-# In one transaction, a few milliseconds in which nobody else writes; and in one request.
-_REPLAY_AT_ONCE = 100
-_REPLAY_AT_MOST = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +112,16 @@ class Webhooks:
 
     def replay(self, caller: Caller, webhook_id: str, delivery_id: str, *, request_id: str) -> WebhookDelivery:
         """Sends an ended delivery again, as the same event; one that waits stays as it is. Raises `NotFound`."""
+        entry = replay_entry(caller.workspace_id, webhook_id, actor=caller.key_id, request_id=request_id)
         with self._database.write() as connection:
             _found(connection, caller, webhook_id)
-            row = _delivery_of(connection, webhook_id, delivery_id)
-            if row.status is DeliveryStatus.PENDING:
-                return delivery(row)
-            deliveries.replay_deliveries(connection, [row.number])
-            webhooks.end_pause(connection, webhook_id)
-            _record(connection, caller, Action.WEBHOOK_REPLAY, webhook_id, request_id)
-            return delivery(_delivery_of(connection, webhook_id, delivery_id))
+            return delivery(replay_one(connection, webhook_id, delivery_id, entry))
 
     def replay_dead(self, caller: Caller, webhook_id: str, *, request_id: str) -> Replay:
         """Sends dead deliveries again, the oldest first: all, or as many as one request may."""
-        with self._database.write() as connection:
-            _found(connection, caller, webhook_id)
-            _record(connection, caller, Action.WEBHOOK_REPLAY, webhook_id, request_id)
-        return replay_dead(self._database, webhook_id, at_most=_REPLAY_AT_MOST)
+        entry = replay_entry(caller.workspace_id, webhook_id, actor=caller.key_id, request_id=request_id)
+        self.get(caller, webhook_id)
+        return replay_dead(self._database, webhook_id, entry)
 
     def _seal(self, caller: Caller, webhook_id: str, secret: str) -> SealedSecret:
         sealed = self._sealer.seal({SECRET: secret}, sealed_for(webhook_id, caller.workspace_id))
@@ -147,20 +138,6 @@ class Webhooks:
                 raise _no_such_webhook()
             _record(connection, caller, action, webhook_id, request_id)
         return row
-
-
-def replay_dead(database: Database, webhook_id: str, *, at_most: int) -> Replay:
-    """Some in each transaction, so that nobody waits for all of them."""
-    replayed, found = 0, _REPLAY_AT_ONCE
-    while found == _REPLAY_AT_ONCE and replayed < at_most:
-        with database.write() as connection:
-            numbers = deliveries.dead_deliveries(connection, webhook_id, limit=_REPLAY_AT_ONCE)
-            found = len(numbers)
-            if found:
-                deliveries.replay_deliveries(connection, numbers)
-                webhooks.end_pause(connection, webhook_id)
-        replayed += found
-    return Replay(replayed=replayed, has_more=found == _REPLAY_AT_ONCE)
 
 
 def delivery(row: DeliveryRow) -> WebhookDelivery:
@@ -198,13 +175,6 @@ def _found(connection: Connection, caller: Caller, webhook_id: str) -> WebhookRo
     row = webhooks.webhook_of(connection, caller.workspace_id, webhook_id) if is_id(webhook_id) else None
     if row is None:
         raise _no_such_webhook()
-    return row
-
-
-def _delivery_of(connection: Connection, webhook_id: str, delivery_id: str) -> DeliveryRow:
-    row = deliveries.delivery_of(connection, webhook_id, delivery_id) if is_id(delivery_id) else None
-    if row is None:
-        raise NotFound("There is no such delivery.")
     return row
 
 

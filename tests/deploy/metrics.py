@@ -19,6 +19,8 @@ OF_WORKERS = {
     "connector_circuits_open": {"platform", "kind"},
     "connector_leases_lost_total": set[str](),
     "connector_tasks_swept_total": {"queue"},
+    "connector_webhook_attempts_total": {"outcome"},
+    "connector_webhook_dead_letters_total": set[str](),
     "connector_host_budget_left": {"host"},
     "connector_host_wait_seconds": {"host"},
     "connector_threads_busy": set[str](),
@@ -32,6 +34,7 @@ OF_BEAT = {
     "connector_queue_messages": {"queue"},
     "connector_batches_running": set[str](),
     "connector_batch_rows": {"state"},
+    "connector_webhook_oldest_seconds": set[str](),
     "connector_workers": set[str](),
     "connector_worker_threads": set[str](),
 }

@@ -75,11 +75,12 @@ class Deliverer:
     def close(self) -> None:
         self._threads.shutdown()
 
-    def _bury(self) -> int:
-        if buried := self._deliveries.bury():
-            self._metrics.webhook_dead("expired", buried)
-            log.warning("webhook_deliveries_dead", cause="expired", deliveries=buried)
-        return buried
+    def _bury(self) -> bool:
+        buried = self._deliveries.bury()
+        for webhook_id, count in buried.items():
+            self._metrics.webhook_dead(count)
+            log.warning("webhook_deliveries_dead", webhook_id=webhook_id, cause="expired", deliveries=count)
+        return bool(buried)
 
     def _serve_some(self, run: Run, ends_at: float) -> None:
         """One thread's part of a run."""
@@ -136,7 +137,7 @@ class Deliverer:
             "attempts": delivery.attempts + 1,
         }
         if failed.status is DeliveryStatus.DEAD:
-            self._metrics.webhook_dead(failure.error, 1)
+            self._metrics.webhook_dead(1)
             log.warning("webhook_delivery_dead", **told)
         else:
             log.info("webhook_delivery_failed", **told)
