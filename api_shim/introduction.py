@@ -28,5 +28,6 @@ TAGS = [
         "description": "Be told what happens to accounts: events are sent by POST, signed, at least once, "
         "and of each account in order.",
     },
+    {"name": "audit-log", "description": "Who did what, when, and how it ended."},
     {"name": "service", "description": "For those who run the service. No key is needed."},
 ]

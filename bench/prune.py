@@ -183,7 +183,8 @@ def pruner_elsewhere(url: str) -> Iterator[Callable[[], None]]:
 
 def prune_when_told(url: str, pipe: Connection) -> None:
     database = Database(url)
-    pruner = Pruner(database, retentions(task_seconds=KEPT_SECONDS), is_stopping=lambda: False, pause=time.sleep)
+    kinds = retentions(task_seconds=KEPT_SECONDS, audit_seconds=365 * 86_400.0)
+    pruner = Pruner(database, kinds, is_stopping=lambda: False, pause=time.sleep)
     pipe.send(None)
     while pipe.recv():
         pruner.prune()

@@ -33,21 +33,24 @@ def create(
     """Create an API key and print it, this once: only its hash is kept."""
     from cli.tables import open_database, workspace_id_of
     from connections.api_keys import new_api_key
+    from connections.audit import OPERATOR, Action, AuditEntry
     from connections.ids import new_id
-    from connections.repository import workspaces
+    from connections.repository import audit, workspaces
     from connections.settings import load_settings
 
-    made = new_api_key(live=not test)
+    made, key_id = new_api_key(live=not test), new_id("key")
     with open_database(load_settings()) as database, database.write() as connection:
+        workspace_id = workspace_id_of(connection, workspace)
         workspaces.insert_api_key(
             connection,
-            key_id=new_id("key"),
-            workspace_id=workspace_id_of(connection, workspace),
+            key_id=key_id,
+            workspace_id=workspace_id,
             name=name,
             prefix=made.prefix,
             secret_hash=made.secret_hash,
             expires_in=expires_in,
         )
+        audit.record(connection, [AuditEntry(workspace_id, OPERATOR, Action.KEY_CREATE, target=key_id)])
     typer.echo(made.key)
     typer.echo("Keep it now: it is not shown again.", err=True)
 
@@ -81,10 +84,14 @@ def revoke(key: Annotated[str, typer.Argument(metavar="KEY", help="Its visible b
     """Revoke an API key. Running API processes notice within ten seconds."""
     from cli.failures import CommandFailed
     from cli.tables import open_database
-    from connections.repository import workspaces
+    from connections.audit import OPERATOR, Action, AuditEntry
+    from connections.repository import audit, workspaces
     from connections.settings import load_settings
 
     with open_database(load_settings()) as database, database.write() as connection:
-        if not workspaces.revoke_api_key(connection, key.removesuffix("…")):
+        revoked = workspaces.revoke_api_key(connection, key.removesuffix("…"))
+        if revoked is None:
             raise CommandFailed("there is no such key that still works")
+        entry = AuditEntry(revoked.workspace_id, OPERATOR, Action.KEY_REVOKE, target=revoked.id)
+        audit.record(connection, [entry])
     typer.echo(f"{key} is revoked.")

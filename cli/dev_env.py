@@ -10,9 +10,10 @@ from pathlib import Path
 from cli.replacing import replacing
 from cli.stack import Shape
 from connections import api_keys
+from connections.audit import OPERATOR, Action, AuditEntry
 from connections.db import Database
 from connections.ids import new_id
-from connections.repository import workspaces
+from connections.repository import audit, workspaces
 from connections.settings import Settings
 
 _WORKSPACE = "demo"
@@ -49,21 +50,28 @@ def _works(database: Database, key: str) -> bool:
 
 
 def _create_key(database: Database) -> str:
-    made = api_keys.new_api_key(live=False)
+    made, key_id = api_keys.new_api_key(live=False), new_id("key")
+    created: dict[Action, str] = {}
     with database.write() as connection:
         workspace_id = workspaces.find_workspace(connection, _WORKSPACE)
         if workspace_id is None:
-            workspace_id = new_id("ws")
+            workspace_id, profile_id = new_id("ws"), new_id("pr")
             workspaces.insert_workspace(connection, workspace_id=workspace_id, name=_WORKSPACE)
-            workspaces.insert_profile(connection, profile_id=new_id("pr"), workspace_id=workspace_id, name=_WORKSPACE)
+            workspaces.insert_profile(connection, profile_id=profile_id, workspace_id=workspace_id, name=_WORKSPACE)
+            created |= {Action.WORKSPACE_CREATE: workspace_id, Action.PROFILE_CREATE: profile_id}
         workspaces.insert_api_key(
             connection,
-            key_id=new_id("key"),
+            key_id=key_id,
             workspace_id=workspace_id,
             name=_WORKSPACE,
             prefix=made.prefix,
             secret_hash=made.secret_hash,
             expires_in=None,
+        )
+        created[Action.KEY_CREATE] = key_id
+        audit.record(
+            connection,
+            [AuditEntry(workspace_id, OPERATOR, action, target=target) for action, target in created.items()],
         )
     return made.key
 

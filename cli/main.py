@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import api_keys, batch, connect, key_ring, services, task, webhooks, workspaces
+from cli import api_keys, audit, batch, connect, key_ring, services, task, webhooks, workspaces
 from cli.doctor import command as doctor
 from cli.importing import command as importing
 from cli.status import command as status
@@ -53,6 +53,7 @@ for command in (services.up, services.demo, services.api, services.worker, servi
     app.command()(command)
 app.command()(doctor.doctor)
 app.command()(status.status)
+app.command()(audit.audit)
 app.command()(connect.connect)
 app.command("import")(importing.import_accounts)
 app.add_typer(batch.batch, name="batch")

@@ -21,8 +21,9 @@ def create_workspace(name: Name) -> None:
     """Create a workspace and print its id."""
     from cli.failures import CommandFailed
     from cli.tables import open_database
+    from connections.audit import OPERATOR, Action, AuditEntry
     from connections.ids import new_id
-    from connections.repository import workspaces
+    from connections.repository import audit, workspaces
     from connections.settings import load_settings
 
     workspace_id = new_id("ws")
@@ -30,6 +31,7 @@ def create_workspace(name: Name) -> None:
         if workspaces.find_workspace(connection, name) is not None:
             raise CommandFailed(f"there is a workspace {name!r} already")
         workspaces.insert_workspace(connection, workspace_id=workspace_id, name=name)
+        audit.record(connection, [AuditEntry(workspace_id, OPERATOR, Action.WORKSPACE_CREATE, target=workspace_id)])
     typer.echo(workspace_id)
 
 
@@ -50,8 +52,9 @@ def create_profile(name: Name, workspace: Workspace) -> None:
     """Create a profile in a workspace and print its id."""
     from cli.failures import CommandFailed
     from cli.tables import open_database, workspace_id_of
+    from connections.audit import OPERATOR, Action, AuditEntry
     from connections.ids import new_id
-    from connections.repository import workspaces
+    from connections.repository import audit, workspaces
     from connections.settings import load_settings
 
     profile_id = new_id("pr")
@@ -60,6 +63,7 @@ def create_profile(name: Name, workspace: Workspace) -> None:
         if any(row.name == name for row in workspaces.profiles_of(connection, workspace_id)):
             raise CommandFailed(f"the workspace has a profile {name!r} already")
         workspaces.insert_profile(connection, profile_id=profile_id, workspace_id=workspace_id, name=name)
+        audit.record(connection, [AuditEntry(workspace_id, OPERATOR, Action.PROFILE_CREATE, target=profile_id)])
     typer.echo(profile_id)
 
 

@@ -16,6 +16,12 @@ OPERATOR = "operator"
 UNKNOWN = "unknown"
 """A request from before there was an audit log."""
 
+# What the ids of those who act begin with otherwise.
+_KEY, _CONNECT_SESSION = "key_", "cs_"
+
+KEPT_DAYS = 90
+"""No entry is deleted before, which the database sees to: `append_only`."""
+
 
 class Action(StrEnum):
     """What was done."""
@@ -40,6 +46,7 @@ class Action(StrEnum):
     WEBHOOK_ROTATE = "webhook.rotate"
     WEBHOOK_DELETE = "webhook.delete"
     WEBHOOK_REPLAY = "webhook.replay"
+    WORKSPACE_CREATE = "workspace.create"
     WORKSPACE_UPDATE = "workspace.update"
 
 
@@ -48,10 +55,29 @@ class AuditOutcome(StrEnum):
     FAILED = "failed"
 
 
+class ActorType(StrEnum):
+    """What kind of actor that is."""
+
+    KEY = "key"
+    CONNECT_SESSION = "connect_session"
+    WORKER = WORKER
+    OPERATOR = OPERATOR
+    UNKNOWN = UNKNOWN
+
+
+def actor_type(actor: str) -> ActorType:
+    """Of an entry's `actor`; `UNKNOWN` for one that a later version wrote, too."""
+    if actor.startswith(_KEY):
+        return ActorType.KEY
+    if actor.startswith(_CONNECT_SESSION):
+        return ActorType.CONNECT_SESSION
+    return ActorType(actor) if actor in (WORKER, OPERATOR) else ActorType.UNKNOWN
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """`actor` is the id of a key or of a connect session, or one of the words above. `target` is the id of what else it
-    was done to: a profile, a webhook, a key. `cause` says in one word why it failed."""
+    was done to: a profile, a webhook, a key, a batch. `cause` says in one word why it failed."""
 
     workspace_id: str
     actor: str

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from connections.audit import ActorType
+
 
 def rfc3339(moment: datetime) -> str:
     """`2026-11-23T10:00:00.123Z`: UTC, milliseconds, as RFC 3339 writes it."""
@@ -353,6 +355,27 @@ class PageMeta(WireModel):
 
 class BatchResultsAnswer(WireModel):
     data: list[BatchResult]
+    meta: PageMeta
+    request_id: str
+
+
+class AuditLogEntry(WireModel):
+    """Who did what, to which account or what else, and how it ended. Words that a later version writes pass through."""
+
+    id: str
+    at: Timestamp
+    actor: str
+    actor_type: ActorType
+    action: str
+    account_id: str | None
+    target: str | None
+    outcome: str
+    cause: str | None
+    request_id: str | None
+
+
+class AuditLogAnswer(WireModel):
+    data: list[AuditLogEntry]
     meta: PageMeta
     request_id: str
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     text,
 )
 
+from connections.append_only import keep_appended
 from connections.sqltime import UtcDateTime
 
 metadata = MetaData(
@@ -531,12 +532,10 @@ audit_log = Table(
     Column("cause", String(64)),
     Column("request_id", String(128)),
 )
-Index("ix_audit_log_workspace_id", audit_log.c.workspace_id, audit_log.c.id)
-OF_AN_ACCOUNT = text("account_id IS NOT NULL")
-Index(
-    "ix_audit_log_account_id",
-    audit_log.c.account_id,
-    audit_log.c.id,
-    sqlite_where=OF_AN_ACCOUNT,
-    postgresql_where=OF_AN_ACCOUNT,
-)
+# The latest first, of a workspace, and in it by each of the filters: a stretch of one of these is what is read.
+Index("ix_audit_log_workspace_id", audit_log.c.workspace_id, audit_log.c.at, audit_log.c.id)
+Index("ix_audit_log_account_id", audit_log.c.workspace_id, audit_log.c.account_id, audit_log.c.at, audit_log.c.id)
+Index("ix_audit_log_actor", audit_log.c.workspace_id, audit_log.c.actor, audit_log.c.at, audit_log.c.id)
+Index("ix_audit_log_action", audit_log.c.workspace_id, audit_log.c.action, audit_log.c.at, audit_log.c.id)
+Index("ix_audit_log_outcome", audit_log.c.workspace_id, audit_log.c.outcome, audit_log.c.at, audit_log.c.id)
+keep_appended(audit_log)

@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from connections.audit import KEPT_DAYS
 from connections.rate import Rate
 from connections.urls import is_address, is_amqp_url, is_origin, is_postgres_url, is_redis_url
 
@@ -91,6 +92,9 @@ class Settings(BaseSettings):
     )
     worker_threads: int = Field(default=64, ge=1, le=1024)
     task_retention_days: int = Field(default=30, ge=1, le=3650, description="How long a task is kept after its end.")
+    audit_retention_days: int = Field(
+        default=365, ge=KEPT_DAYS, le=36_500, description="How long an entry of the audit log is kept."
+    )
     grace_seconds: float = Field(
         default=20.0, ge=0, le=3600, description="What a worker may take to finish what it has begun."
     )

@@ -142,7 +142,10 @@ def build_worker(
         ticks=Ticks(client),
         pruner=Pruner(
             database,
-            retentions(task_seconds=settings.task_retention_days * 86400.0),
+            retentions(
+                task_seconds=settings.task_retention_days * 86400.0,
+                audit_seconds=settings.audit_retention_days * 86400.0,
+            ),
             is_stopping=process.is_stopping,
             pause=shutdown.pause,
         ),

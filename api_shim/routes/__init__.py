@@ -1,6 +1,6 @@
 """The addresses. Each route parses, makes one call, and renders."""
 
-from api_shim.routes import batch_intake, batch_page, batches, connect, service, tasks, webhooks
+from api_shim.routes import audit_log, batch_intake, batch_page, batches, connect, service, tasks, webhooks
 
 ALL = (
     connect.router,
@@ -8,6 +8,7 @@ ALL = (
     batch_intake.router,
     batches.router,
     webhooks.router,
+    audit_log.router,
     service.router,
     batch_page.router,
 )

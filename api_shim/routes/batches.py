@@ -82,7 +82,9 @@ async def get_batch_events(
 async def cancel_batch(request: Request, caller: TheCaller, batch_id: BatchId) -> Response:
     """Ends the rows that have not begun. Those that are running go on and count."""
     shim = shim_of(request)
-    return _answer(await shim.accepting.run(shim.batches.cancel, caller, batch_id), request)
+    request_id = request_id_of(request)
+    batch = await shim.accepting.run(shim.batches.cancel, caller, batch_id, request_id=request_id)
+    return _answer(batch, request)
 
 
 def _answer(batch: Batch, request: Request) -> Response:

@@ -9,6 +9,7 @@ from itertools import islice
 
 import structlog
 
+from connections.audit import Action, AuditEntry
 from connections.bluesky.hosted import HostedService
 from connections.bluesky.identifier import parse_identifier
 from connections.bulk.csv_rows import read_csv
@@ -24,7 +25,7 @@ from connections.ids import new_id
 from connections.intake import read_platform, read_profile_id, refused, unknown_profile
 from connections.platforms import PLATFORMS
 from connections.profiles import resolve_profile
-from connections.repository import batch_intake, idempotency
+from connections.repository import audit, batch_intake, idempotency
 from connections.repository.batch_intake import StagedBatch, StagedRow
 from connections.repository.idempotency import FirstUse, KeyedRequest
 from connections.service import Caller
@@ -113,8 +114,7 @@ class BatchIntake:
                 self._database,
                 self._sealer,
                 fingerprints,
-                workspace_id=caller.workspace_id,
-                key_id=caller.key_id,
+                caller=caller,
                 request_id=request_id,
                 expires_in=self._expires_in,
                 normal_form=self._normal_form,
@@ -152,8 +152,7 @@ class _Arriving:
         sealer: Sealer,
         fingerprints: Fingerprints,
         *,
-        workspace_id: str,
-        key_id: str,
+        caller: Caller,
         request_id: str,
         expires_in: float,
         normal_form: Callable[[str], str],
@@ -164,8 +163,8 @@ class _Arriving:
         self._database = database
         self._sealer = sealer
         self._fingerprints = fingerprints
-        self._workspace_id = workspace_id
-        self._key_id = key_id
+        self._caller = caller
+        self._workspace_id = caller.workspace_id
         self._request_id = request_id
         self._expires_in = expires_in
         self._normal_form = normal_form
@@ -191,7 +190,7 @@ class _Arriving:
         batch = StagedBatch(
             self.batch_id,
             self._workspace_id,
-            self._key_id,
+            self._caller.key_id,
             platform,
             self._request_id,
             self._expires_in,
@@ -210,9 +209,11 @@ class _Arriving:
             is_first = keyed is None or idempotency.insert_use(
                 connection, keyed, resource_id=self.batch_id, request_id=self._request_id
             )
-            if is_first and not self._rows_of:
-                tell_finished(connection, self._workspace_id, self.batch_id)
-            if not is_first:
+            if is_first:
+                audit.record(connection, [self._entry()])
+                if not self._rows_of:
+                    tell_finished(connection, self._workspace_id, self.batch_id)
+            else:
                 connection.rollback()
         if is_first:
             self._is_staged = False
@@ -231,6 +232,15 @@ class _Arriving:
                     )
             with self._database.write() as connection:
                 batch_intake.delete_batch_arriving(connection, self.batch_id)
+
+    def _entry(self) -> AuditEntry:
+        return AuditEntry(
+            self._workspace_id,
+            self._caller.key_id,
+            Action.BATCH_CREATE,
+            target=self.batch_id,
+            request_id=self._request_id,
+        )
 
     def _open(self, batch: StagedBatch, profile_id: str | None) -> None:
         with self._database.write() as connection:

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from connections.audit import Action, AuditEntry
 from connections.contract import UNFINISHED_ROWS, Batch, BatchStatus, BatchWait, RowStatus
 from connections.db import Database
 from connections.errors import NotFound
 from connections.intake import is_id
-from connections.repository import batches
+from connections.repository import audit, batches
 from connections.repository.batches import RATE_SECONDS, BatchRow, ResultRow, Tally
 from connections.service import Caller
 
@@ -56,11 +57,15 @@ class Batches:
             rows = batches.results(connection, batch_id, after=after, limit=limit + 1, statuses=statuses)
         return Page(rows[:limit], has_more=len(rows) > limit)
 
-    def cancel(self, caller: Caller, batch_id: str) -> Batch:
+    def cancel(self, caller: Caller, batch_id: str, *, request_id: str) -> Batch:
         """Ends what has not begun, and says how the batch stands then. One that has ended stays as it is."""
         self.get(caller, batch_id)
         with self._database.write() as connection:
-            batches.mark_canceled(connection, caller.workspace_id, batch_id)
+            if batches.mark_canceled(connection, caller.workspace_id, batch_id):
+                entry = AuditEntry(
+                    caller.workspace_id, caller.key_id, Action.BATCH_CANCEL, target=batch_id, request_id=request_id
+                )
+                audit.record(connection, [entry])
         batch = self.get(caller, batch_id)
         if batch.status is not BatchStatus.CANCELING:
             return batch

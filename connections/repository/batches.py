@@ -190,8 +190,8 @@ def _rejected_results(connection: Connection, batch_id: str, after: int, limit: 
     return [ResultRow(status=RowStatus.REJECTED, **row._mapping) for row in connection.execute(query)]
 
 
-def mark_canceled(connection: Connection, workspace_id: str, batch_id: str) -> None:
-    """Notes that no more rows are to be begun. One that is canceled already, or has ended, stays as it is."""
+def mark_canceled(connection: Connection, workspace_id: str, batch_id: str) -> bool:
+    """Notes that no more rows are to be begun. One that is canceled already, or has ended, stays: False."""
     in_flight = select(connect_tasks.c.id).where(
         connect_tasks.c.batch_id == batch_id, connect_tasks.c.status.in_(UNFINISHED_STATUSES)
     )
@@ -206,7 +206,7 @@ def mark_canceled(connection: Connection, workspace_id: str, batch_id: str) -> N
         )
         .values(canceled_at=from_now(), waits_for=null())
     )
-    connection.execute(change)
+    return connection.execute(change).rowcount == 1
 
 
 def end_canceled(connection: Connection, batch_id: str, limit: int) -> int:

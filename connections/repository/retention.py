@@ -6,6 +6,7 @@ from sqlalchemy import Column, ColumnElement, Connection, TextClause, delete, li
 
 from connections.models import (
     ARRIVING,
+    audit_log,
     connect_batch_rejections,
     connect_batches,
     connect_tasks,
@@ -45,11 +46,11 @@ class Retention:
         return self.column.table.name
 
 
-def retentions(*, task_seconds: float) -> tuple[Retention, ...]:
+def retentions(*, task_seconds: float, audit_seconds: float) -> tuple[Retention, ...]:
     """What is pruned. `task_seconds` counts from a task's end and must outlast the keys, whose answers are in tasks.
 
     A batch and what was refused of it outlast its rows, and a batch that never became whole does not outlast a day: its
-    rows expire as all tasks do.
+    rows expire as all tasks do. `audit_seconds` must be at least `audit.KEPT_DAYS`.
     """
     return (
         Retention(idempotency_keys.c.expires_at, 0.0),
@@ -60,6 +61,7 @@ def retentions(*, task_seconds: float) -> tuple[Retention, ...]:
         Retention(webhook_deliveries.c.finished_at, task_seconds, webhook_deliveries.c.status == "delivered"),
         Retention(webhook_deliveries.c.finished_at, _DEAD_LETTER_SECONDS, webhook_deliveries.c.status == "dead"),
         Retention(webhooks.c.deleted_at, _DAY_SECONDS, ~_HAS_DELIVERIES),
+        Retention(audit_log.c.at, audit_seconds),
     )
 
 

@@ -1,5 +1,6 @@
 """Workspaces, their profiles and their API keys."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -135,15 +136,37 @@ def api_keys_of(connection: Connection, workspace_id: str) -> list[ApiKeyRow]:
     return [ApiKeyRow(**row._mapping) for row in connection.execute(query)]
 
 
+class NamedKey(NamedTuple):
+    """A key as people know it."""
+
+    id: str
+    prefix: str
+    name: str
+
+
+def api_keys_named(connection: Connection, key_ids: Collection[str]) -> list[NamedKey]:
+    query = select(api_keys.c.id, api_keys.c.prefix, api_keys.c.name).where(api_keys.c.id.in_(key_ids))
+    return [NamedKey(*row) for row in connection.execute(query)]
+
+
 def note_use(connection: Connection, key_id: str) -> None:
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=from_now()))
 
 
-def revoke_api_key(connection: Connection, key: str) -> bool:
-    """`key` is an id or a visible prefix. False when there is none that still works."""
+class RevokedKey(NamedTuple):
+    """Which key it was, and whose."""
+
+    id: str
+    workspace_id: str
+
+
+def revoke_api_key(connection: Connection, key: str) -> RevokedKey | None:
+    """`key` is an id or a visible prefix. None when there is none that still works."""
     change = (
         update(api_keys)
         .where((api_keys.c.id == key) | (api_keys.c.prefix == key), api_keys.c.revoked_at.is_(None))
         .values(revoked_at=from_now())
+        .returning(api_keys.c.id, api_keys.c.workspace_id)
     )
-    return connection.execute(change).rowcount == 1
+    row = connection.execute(change).first()
+    return None if row is None else RevokedKey(*row)

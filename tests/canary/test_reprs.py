@@ -34,6 +34,8 @@ HARMLESS = {
     "PlatformShape.password",
     "Playground.env",
     "Settings.env",
+    "Webhook.secret_preview",
+    "WebhookRow.secret_preview",
     "WorkerKeys.tokens",
 }
 

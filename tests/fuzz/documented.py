@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import schemathesis
 import structlog
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -39,7 +40,7 @@ _PREFER = ("respond-async", "wait=0", "wait=60")  # chance would never find them
 _REJECTS = ("400", "401", "403", "404", "405", "406", "409", "415", "422", "428", "429", "5xx")
 
 # What data that is valid by the document may still be refused for: the profile is not there, or the worker says so.
-_LATER = {"unknown_profile", *(issue.code for error in FAILURES for issue in error.issues)}
+_LATER = {"unknown_profile", "too_many", *(issue.code for error in FAILURES for issue in error.issues)}
 
 
 # Of a batch, no schema tells in which order members come and how large a number may be (RFC 8259, 6).
@@ -47,6 +48,8 @@ _LATER_OF_BATCHES = {"profile_id_too_late", "invalid_json"}
 
 # A text file is sent as it is generated.
 schemathesis.serializer.alias(["application/x-ndjson", "text/csv"], "text/plain")
+
+_WEBHOOK = {"name": "hook", "url": "https://example.com/", "events": ["*"]}
 
 # Files of rows, about whose lines no schema has a word.
 _FILES = ("application/x-ndjson", "text/csv")
@@ -104,7 +107,9 @@ def main() -> None:
         schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=_config(tenant.key, options.seed))
         # One that is over: the events of any other would not end.
         batch_id = insert_batch(app.app.state.shim.database, tenant, [RowStatus.CONNECTED, RowStatus.REJECTED])
-        known = {"task_id": queue.sent, "batch_id": [batch_id]}
+        shim = app.app.state.shim
+        webhook = shim.webhooks.create(tenant.caller, orjson.dumps(_WEBHOOK), request_id="req_1")
+        known = {"task_id": queue.sent, "batch_id": [batch_id], "webhook_id": [webhook.id]}
         failures = [*_boundaries(schema), *_random(schema, tenant.key, known, options.times, options.seed)]
         shutdown_lifespans()
     print("\n\n".join(failures))

@@ -18,6 +18,11 @@ REACHED = {
     "GET /v1/connect/batches/{batch_id}/results": {"200", "401", "404", "422"},
     "GET /v1/connect/batches/{batch_id}/events": {"200", "401", "404"},
     "POST /v1/connect/batches/{batch_id}/cancel": {"200", "401", "404"},
+    "POST /v1/webhooks": {"201", "401", "415", "422"},
+    "GET /v1/webhooks": {"200", "401"},
+    "PATCH /v1/webhooks/{webhook_id}": {"200", "401", "404", "422"},
+    "GET /v1/webhooks/{webhook_id}/deliveries": {"200", "401", "404", "422"},
+    "POST /v1/webhooks/{webhook_id}/rotate": {"200", "401", "404"},
     "GET /readyz": {"200"},
 }
 

@@ -20,11 +20,12 @@ from tests.servers import Postgres
 
 NewDatabase = Callable[[], str]
 
-# What the server itself says about every table and index, word for word.
+# What the server itself says about every table, index and trigger, word for word.
 SCHEMA = {
     # Not the text of the tables: SQLite appends a later column to it, behind the constraints.
     "sqlite": """
-        SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name <> 'alembic_version' AND sql IS NOT NULL
+        SELECT sql FROM sqlite_master
+        WHERE type IN ('index', 'trigger') AND tbl_name <> 'alembic_version' AND sql IS NOT NULL
         UNION ALL
         SELECT printf('%s %s %s %s %s %s', t.name, c.name, c.type, c."notnull", c.dflt_value, c.pk)
         FROM sqlite_master t, pragma_table_xinfo(t.name) c WHERE t.type = 'table' AND t.name <> 'alembic_version'
@@ -43,6 +44,10 @@ SCHEMA = {
         UNION ALL
         SELECT concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid))
         FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
+        UNION ALL
+        SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+        UNION ALL
+        SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
     """,
 }
 

@@ -77,9 +77,44 @@ INDEXES: tuple[tuple[str, str, Sequence[str], str | None], ...] = (
     ("ix_webhook_deliveries_subject", "webhook_deliveries", ["webhook_id", "subject", "number"], "due_at IS NOT NULL"),
     ("ix_webhook_deliveries_status", "webhook_deliveries", ["webhook_id", "status", "number"], None),
     ("ix_audit_log_at", "audit_log", ["at"], None),
-    ("ix_audit_log_workspace_id", "audit_log", ["workspace_id", "id"], None),
-    ("ix_audit_log_account_id", "audit_log", ["account_id", "id"], "account_id IS NOT NULL"),
+    ("ix_audit_log_workspace_id", "audit_log", ["workspace_id", "at", "id"], None),
+    ("ix_audit_log_account_id", "audit_log", ["workspace_id", "account_id", "at", "id"], None),
+    ("ix_audit_log_actor", "audit_log", ["workspace_id", "actor", "at", "id"], None),
+    ("ix_audit_log_action", "audit_log", ["workspace_id", "action", "at", "id"], None),
+    ("ix_audit_log_outcome", "audit_log", ["workspace_id", "outcome", "at", "id"], None),
 )
+
+# An entry is not changed, and not deleted within 90 days.
+APPEND_ONLY: dict[str, tuple[str, ...]] = {
+    "sqlite": (
+        """
+CREATE TRIGGER audit_log_update BEFORE UPDATE ON audit_log
+BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END""",
+        """
+CREATE TRIGGER audit_log_delete BEFORE DELETE ON audit_log
+WHEN old.at > strftime('%Y-%m-%d %H:%M:%f', 'now', '-90 days') || '000'
+BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END""",
+        """
+CREATE TRIGGER audit_log_replace BEFORE INSERT ON audit_log
+WHEN EXISTS (SELECT 1 FROM audit_log WHERE id = new.id OR rowid = new.rowid)
+BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END""",
+    ),
+    "postgresql": (
+        """
+CREATE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'audit_log is append-only' USING ERRCODE = 'restrict_violation'; END $$""",
+        """
+CREATE TRIGGER audit_log_update BEFORE UPDATE ON audit_log
+FOR EACH STATEMENT EXECUTE FUNCTION audit_log_append_only()""",
+        """
+CREATE TRIGGER audit_log_delete BEFORE DELETE ON audit_log
+FOR EACH ROW WHEN (old.at > statement_timestamp() - interval '2160 hours')
+EXECUTE FUNCTION audit_log_append_only()""",
+        """
+CREATE TRIGGER audit_log_truncate BEFORE TRUNCATE ON audit_log
+FOR EACH STATEMENT EXECUTE FUNCTION audit_log_append_only()""",
+    ),
+}
 
 
 def upgrade() -> None:
@@ -105,6 +140,9 @@ def upgrade() -> None:
     for name, table, indexed, condition in INDEXES:
         where = None if condition is None else sa.text(condition)
         op.create_index(name, table, [*indexed], sqlite_where=where, postgresql_where=where)
+    connection = op.get_bind()
+    for statement in APPEND_ONLY[connection.dialect.name]:
+        connection.exec_driver_sql(statement.strip())
 
 
 def _create_sessions() -> None:
@@ -233,6 +271,8 @@ def downgrade() -> None:
         "retired_sessions",
     ):
         op.drop_table(table)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION audit_log_append_only()")
     for table, added in columns().items():
         for column in added:
             op.drop_column(table, column.name)

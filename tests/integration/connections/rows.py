@@ -226,7 +226,7 @@ def fill(connection: Connection, size: Size = Size()) -> None:
                 "actor": f"key_{n % max(1, size.api_keys)}",
                 "action": "account.connect",
                 "account_id": f"sa_{n}",
-                "outcome": "succeeded",
+                "outcome": "failed" if n % 50 == 1 else "succeeded",
             }
             for n in range(size.audit_entries)
         ],

@@ -187,9 +187,10 @@ def test_what_a_killed_process_has_staged_is_pruned(
         connection.execute(update(connect_batches).values(created_at=from_now(-86_500)))
 
     with database.write() as connection:
-        pruned = [delete_batch(connection, one, limit=10) for one in retentions(task_seconds=86_400)]
+        kinds = retentions(task_seconds=86_400, audit_seconds=90 * 86_400)
+        pruned = {one.column: delete_batch(connection, one, limit=10) for one in kinds}
 
-    assert pruned == [0, 0, 0, 0, 1]
+    assert {column: rows for column, rows in pruned.items() if rows} == {connect_batches.c.created_at: 1}
     assert contents(database)["connect_batches"] == 1
 
 

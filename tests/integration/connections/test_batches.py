@@ -68,7 +68,7 @@ def test_cancelling_ends_all_that_waits_and_nothing_that_runs(
     with database.write() as connection:
         dispatch.note_wait(connection, batch_id, {"reason": "capacity"})
 
-    canceled = read.cancel(tenant.caller, batch_id)
+    canceled = read.cancel(tenant.caller, batch_id, request_id="req_1")
 
     assert canceled.waits_for is None
     assert (canceled.status, canceled.counts[R.CANCELED], canceled.counts[R.RUNNING]) == (BatchStatus.CANCELING, 20, 10)
@@ -83,7 +83,7 @@ def test_a_row_that_was_sent_and_not_begun_is_canceled(database: Database, tenan
     with database.write() as connection:
         _send(connection, batch_id)
 
-    batch = Batches(database).cancel(tenant.caller, batch_id)
+    batch = Batches(database).cancel(tenant.caller, batch_id, request_id="req_1")
 
     assert (batch.status, batch.counts[R.CANCELED]) == (BatchStatus.CANCELED, 1)
     with database.write() as connection:
@@ -99,7 +99,7 @@ def test_a_running_row_that_is_postponed_or_given_up_ends_with_its_batch(databas
     with database.write() as connection:
         claims = tasks.claim_tasks(connection, [f"ct_{batch_id}_{row}" for row in (1, 2, 3)], lease=30, sweep_in=31)
     read = Batches(database)
-    assert read.cancel(tenant.caller, batch_id).counts[R.RUNNING] == 3
+    assert read.cancel(tenant.caller, batch_id, request_id="req_1").counts[R.RUNNING] == 3
 
     postponed, given_up, _ = claims
     assert postponed is not None
@@ -125,7 +125,7 @@ def test_a_cancellation_that_was_cut_off_goes_on_and_keeps_its_date(database: Da
         assert batches.end_canceled(connection, batch_id, 2) == 2
     cut_off = read.get(tenant.caller, batch_id)
 
-    again = read.cancel(tenant.caller, batch_id)
+    again = read.cancel(tenant.caller, batch_id, request_id="req_1")
 
     assert (cut_off.status, cut_off.counts[R.QUEUED]) == (BatchStatus.CANCELING, 3)
     assert (again.status, again.counts[R.CANCELED]) == (BatchStatus.CANCELED, 5)
@@ -145,14 +145,14 @@ def test_every_row_has_one_end_when_workers_and_a_cancellation_race(
 
     def cancel() -> None:
         start.wait(10)
-        read.cancel(tenant.caller, batch_id)
+        read.cancel(tenant.caller, batch_id, request_id="req_1")
 
     with ThreadPoolExecutor(3) as threads:
         forwards, backwards = threads.submit(work, range(1, 31)), threads.submit(work, range(60, 30, -1))
         threads.submit(cancel).result(30)
         connected = forwards.result(30) + backwards.result(30)
 
-    batch = read.cancel(tenant.caller, batch_id)
+    batch = read.cancel(tenant.caller, batch_id, request_id="req_1")
     assert batch.counts[R.CONNECTED] == connected
     assert batch.counts[R.CANCELED] == 60 - connected
 

@@ -7,8 +7,9 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from itertools import product
 from typing import Any
 
 import pytest
@@ -102,7 +103,8 @@ def new_api_key(connection: Connection) -> None:
 
 def prune(connection: Connection) -> object:
     return [
-        retention.delete_batch(connection, one, limit=200) for one in retention.retentions(task_seconds=30 * 86400.0)
+        retention.delete_batch(connection, one, limit=200)
+        for one in retention.retentions(task_seconds=30 * 86400.0, audit_seconds=365 * 86400.0)
     ]
 
 
@@ -125,6 +127,29 @@ def stage_and_take_back(connection: Connection) -> None:
 
 
 ENTRY = AuditEntry("ws_1", "key_1", Action.ACCOUNT_CONNECT, account_id="sa_1")
+FILTERS: tuple[dict[str, str], ...] = (
+    {},
+    {"account_id": "sa_1"},
+    {"actor": "key_1"},
+    {"actor": "nobody"},
+    {"action": "account.connect"},
+    {"action": "key.revoke"},
+    {"outcome": "failed"},
+    {"outcome": "succeeded"},
+    {"actor": "key_1", "action": "account.connect", "outcome": "failed"},
+    {"action": "account.connect", "outcome": "failed"},
+)
+
+
+def audit_pages(connection: Connection) -> None:
+    """Each filter alone and some together, from the latest entry and from further down."""
+    now = datetime.now(UTC)
+    since, until, far_down = now - timedelta(days=50), now - timedelta(days=5), now - timedelta(days=30)
+    for given, before in product(FILTERS, (None, audit.Position(far_down, "al_1"))):
+        wanted = audit.AuditFilter("ws_1", since=since, until=until, **given)
+        audit.audit_page(connection, wanted, before=before, limit=100)
+
+
 EVENT = Event("ws_1", EventType.ACCOUNT_CONNECTED, "sa_1", {"id": "sa_1"})
 
 # `wh_40` has what is due.
@@ -158,6 +183,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     reconnecting.lock_account: lambda c: reconnecting.lock_account(c, "ws_1", "sa_1"),
     reconnecting.replace_session: lambda c: reconnecting.replace_session(c, replace(NEW_ACCOUNT, id="sa_1")),
     accounts.connected_account: lambda c: accounts.connected_account(c, "ws_1", "bluesky", "did:plc:1"),
+    audit.audit_page: audit_pages,
     audit.record: lambda c: audit.record(c, [ENTRY]),
     batch_intake.known_profiles: lambda c: batch_intake.known_profiles(c, "ws_1", [f"pr_{n}" for n in range(500)]),
     batch_intake.insert_batch: lambda c: batch_intake.insert_batch(c, ARRIVING),
@@ -253,6 +279,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     workspaces.insert_api_key: new_api_key,
     workspaces.api_key_by_prefix: lambda c: workspaces.api_key_by_prefix(c, "up_test_1"),
     workspaces.api_keys_of: lambda c: workspaces.api_keys_of(c, "ws_1"),
+    workspaces.api_keys_named: lambda c: workspaces.api_keys_named(c, [f"key_{n}" for n in range(50)]),
     workspaces.note_use: lambda c: workspaces.note_use(c, "key_1"),
     workspaces.revoke_api_key: lambda c: workspaces.revoke_api_key(c, "up_test_1"),
 }

@@ -5,15 +5,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from structlog.testing import capture_logs
 
 from connections.db import Database
-from connections.models import accounts, connect_tasks, idempotency_keys, metadata
+from connections.models import accounts, audit_log, connect_tasks, idempotency_keys, metadata
 from connections.repository.retention import retentions
 from connections.settings import Settings
 from tests.integration.connections.rows import Size, fill
@@ -23,9 +24,23 @@ from worker.prune import Pruner
 DAY_SECONDS = 86400.0
 # Of 600 tasks 60 are open and the others end over 60 days, 270 of them more than 33 days ago.
 SIZE = Size(
-    workspaces=2, profiles=2, api_keys=2, accounts=20, tasks=600, open_tasks=60, idempotency_keys=100, deliveries=0
+    workspaces=2,
+    profiles=2,
+    api_keys=2,
+    accounts=20,
+    tasks=600,
+    open_tasks=60,
+    idempotency_keys=100,
+    retired_sessions=20,
+    connect_sessions=2,
+    session_requests=2,
+    webhooks=2,
+    deliveries=0,
+    audit_entries=20,
 )
+OLD_ENTRIES = 30
 KEPT_DAYS = 33
+KEPT_ENTRIES_DAYS = 90
 OLD_TASKS, SPENT_KEYS = 270, 10
 
 
@@ -40,7 +55,7 @@ def pruner(
     pause: Callable[[float], None] = lambda _seconds: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Pruner:
-    kinds = retentions(task_seconds=KEPT_DAYS * DAY_SECONDS)
+    kinds = retentions(task_seconds=KEPT_DAYS * DAY_SECONDS, audit_seconds=KEPT_ENTRIES_DAYS * DAY_SECONDS)
     return Pruner(database, kinds, is_stopping=is_stopping, pause=pause, clock=clock)
 
 
@@ -55,8 +70,20 @@ def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dat
     database = Database(database_url)
     with database.write() as connection:
         fill(connection, SIZE)
+        connection.execute(insert(audit_log), [old_entry(number) for number in range(OLD_ENTRIES)])
     yield database
     database.close()
+
+
+def old_entry(number: int) -> dict[str, Any]:
+    return {
+        "id": f"al_old_{number}",
+        "workspace_id": "ws_1",
+        "at": datetime.now(UTC) - timedelta(days=KEPT_ENTRIES_DAYS + number, seconds=1),
+        "actor": "key_1",
+        "action": "account.connect",
+        "outcome": "succeeded",
+    }
 
 
 def test_what_ended_long_ago_goes_and_everything_else_stays(database: Database) -> None:
@@ -66,7 +93,11 @@ def test_what_ended_long_ago_goes_and_everything_else_stays(database: Database) 
 
     after = {table: count(database, table) for table in metadata.sorted_tables}
     gone = {table.name: before[table] - after[table] for table in before if before[table] != after[table]}
-    assert gone == {"connect_tasks": OLD_TASKS, "idempotency_keys": SPENT_KEYS}
+    assert gone == {
+        "connect_tasks": OLD_TASKS,
+        "idempotency_keys": SPENT_KEYS,
+        "audit_log": OLD_ENTRIES,
+    }
     assert {log["table"]: log["rows"] for log in logs} == gone
     assert count(database, connect_tasks, connect_tasks.c.finished_at.is_(None)) == SIZE.open_tasks
     youngest_gone = f"ct_{SIZE.tasks - OLD_TASKS}"
@@ -119,7 +150,7 @@ def test_others_get_their_turn_between_batches(database: Database) -> None:
 
     pruner(database, pause=write).prune()
 
-    assert len(written) == OLD_TASKS // 20
+    assert len(written) == OLD_TASKS // 20 + OLD_ENTRIES // 20
     assert count(database, connect_tasks) == SIZE.tasks - OLD_TASKS
 
 
@@ -149,3 +180,9 @@ def test_a_task_is_kept_for_a_day_at_least() -> None:
     """For as long as an `Idempotency-Key` may ask for its answer."""
     with pytest.raises(ValidationError):
         Settings(task_retention_days=0)
+
+
+def test_the_audit_log_is_kept_for_as_long_as_the_database_insists() -> None:
+    assert Settings(audit_retention_days=90).audit_retention_days == 90
+    with pytest.raises(ValidationError):
+        Settings(audit_retention_days=89)

@@ -44,6 +44,7 @@ STATUSES = {
     ("get", f"{WEBHOOK}/deliveries"): WITH_A_KEY | {200, 404, 422},
     ("post", f"{WEBHOOK}/deliveries/{{delivery_id}}/replay"): WITH_A_KEY | {200, 404},
     ("post", f"{WEBHOOK}/replay"): WITH_A_KEY | {200, 404},
+    ("get", "/v1/audit-log"): WITH_A_KEY | {200, 422},
     ("get", "/healthz"): ANY | {200},
     ("get", "/readyz"): ANY | {200, 503},
     ("get", "/metrics"): ANY | {200},
@@ -186,9 +187,7 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Cache-Control", "X-Accel-Buffering"}
         case "/v1/webhooks", 201:
             named |= {"Location"}
-        case path, 200 if path.startswith("/v1/webhooks"):
-            pass
-        case path, 200 if path.startswith("/v1/"):
+        case path, 200 if path.startswith("/v1/connect/"):
             named |= {"Retry-After"}
     return named
 
