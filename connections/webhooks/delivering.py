@@ -21,15 +21,13 @@ _ROWS_AT_ONCE = 100
 class Claim:
     """Deliveries of one webhook, each about another subject, and how to send them.
 
-    Without a `secret` they cannot be: its key is not here. `is_probe`: the receiver was failing, and this is one
-    delivery that finds out whether it still is.
+    Without a `secret` they cannot be: its key is not here.
     """
 
     webhook_id: str
     url: str
     secret: str | None = field(repr=False)
     deliveries: tuple[ClaimedDelivery, ...]
-    is_probe: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +78,9 @@ class Deliveries:
             receiver = deliveries.receiver(connection, webhook_id)
             if receiver is None:
                 return None
-            if receiver.is_paused:
-                if not webhooks.take_probe(connection, webhook_id, lease=self._lease):
-                    return None
-                limit = 1
+            # Whoever is the first after a pause finds out, with one delivery, whether it was long enough.
+            if receiver.is_paused and not webhooks.take_probe(connection, webhook_id, lease=self._lease):
+                return None
             claimed = deliveries.claim_deliveries(connection, webhook_id, limit=limit, lease=self._lease)
             if not claimed and receiver.is_paused:  # what there is waits for its own time
                 webhooks.end_pause(connection, webhook_id)
@@ -94,7 +91,7 @@ class Deliveries:
             secret = self._opener.open(receiver.sealed_secret, bound_to)[SECRET]
         except UnreadableSecret:
             secret = None
-        return Claim(webhook_id, receiver.url, secret, tuple(claimed), receiver.is_paused)
+        return Claim(webhook_id, receiver.url, secret, tuple(claimed))
 
     def give_back(self, claimed: Sequence[ClaimedDelivery]) -> None:
         """What was not sent is due again."""

@@ -330,6 +330,22 @@ class TestAtLeastOnce:
         assert part.table.fail(claim.deliveries[1], Failure("timeout"), jitter=0).status is None
         assert part.statuses() == {"delivered": 2}
 
+    def test_who_has_lost_a_delivery_to_another_cannot_settle_it(self, part: Part, receiver: Receiver) -> None:
+        webhook = part.hook(receiver.url)
+        part.emit("sa_1")
+        claims = []
+        for _ in range(2):
+            claims.append(part.table.claim(webhook.id, limit=10))
+            part.hurry()
+        stale, valid = (claim.deliveries[0] for claim in claims if claim is not None)
+
+        assert not part.table.succeed(stale, status=200)
+        assert part.table.fail(stale, Failure("gone", is_final=True), jitter=0).status is None
+        part.table.give_back([stale])
+        assert part.statuses() == {"pending": 1}
+        assert part.table.succeed(valid, status=200)
+        assert part.statuses() == {"delivered": 1}
+
     def test_a_worker_that_is_to_stop_gives_back_what_it_has_not_sent(self, part: Part, receiver: Receiver) -> None:
         def stop(_got: Got) -> Answer:
             part.is_stopping = True

@@ -36,7 +36,7 @@ TLS = ssl.create_default_context()
 
 
 def claim(url: str = "https://hook.example:8443/in?x=1", secret: str | None = SECRET) -> Claim:
-    return Claim("wh_1", url, secret, (DELIVERY,), is_probe=False)
+    return Claim("wh_1", url, secret, (DELIVERY,))
 
 
 class World:
