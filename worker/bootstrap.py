@@ -35,11 +35,14 @@ from worker.shutdown import Shutdown
 from worker.sweep import SendTask, Sweeper
 from worker.ticks import Ticks
 from worker.watchdog import Watchdog, limits
-from worker.webhooks.delivering import LEASE_SECONDS, Deliverer
+from worker.webhooks.delivering import LEASE_SECONDS, MOST_RUNS, Deliverer
 from worker.webhooks.sending import Sender
 
 # What settling may take on top of the attempt: a lease must outlive both.
 _SETTLING_SECONDS = 15.0
+
+# Of so many threads one may wait for receivers of webhooks.
+_THREADS_PER_DELIVERY = 8
 
 # Threads spend most of an attempt waiting for the platform; a transaction takes milliseconds.
 _DATABASE_CONNECTIONS = 16
@@ -154,6 +157,7 @@ def build_worker(
             # Apart from the platforms' way out: what strangers' receivers do is no reason to close a connection there.
             Sender(Egress(settings)).send,
             is_stopping=process.is_stopping,
+            runs=max(1, min(MOST_RUNS, settings.worker_threads // _THREADS_PER_DELIVERY)),
             metrics=metrics,
         ),
         shutdown=shutdown,

@@ -6,6 +6,7 @@ Celery are for callers.
 
 import contextvars
 import random
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -28,6 +29,7 @@ _TURN_SECONDS = 1.0
 
 # Of this process, of one run, of one webhook.
 _THREADS, _THREADS_PER_RUN, _THREADS_PER_WEBHOOK = 32, 8, 4
+MOST_RUNS = 4
 
 _CLAIMED_AT_ONCE = 10
 
@@ -45,23 +47,33 @@ class Deliverer:
         send: Send,
         *,
         is_stopping: Callable[[], bool],
+        runs: int = MOST_RUNS,
         metrics: WorkerMetrics | None = None,
-        clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Once `is_stopping`, nothing further is sent."""
+        """Once `is_stopping`, nothing further is sent. `runs` may go on at the same time, each in a Celery thread."""
         self._deliveries = deliveries
         self._send = send
         self._is_stopping = is_stopping
         self._metrics = metrics or WorkerMetrics()
-        self._clock = clock
         self._jitter = jitter
+        self._runs = threading.BoundedSemaphore(runs)
         self._turns = Turns(deliveries.waiting, per_webhook=_THREADS_PER_WEBHOOK)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="webhooks")
 
     def deliver(self) -> None:
-        """Sends for some seconds what may be sent; what is left is for the next run. Raises `ServiceUnavailable`."""
-        ends_at = self._clock() + _RUN_SECONDS
+        """Sends for some seconds what may be sent; what is left is for the next run. Raises `ServiceUnavailable`.
+
+        Returns at once when there are as many runs as there may be: receivers are slow, and callers need threads too.
+        """
+        if self._runs.acquire(blocking=False):
+            try:
+                self._deliver()
+            finally:
+                self._runs.release()
+
+    def _deliver(self) -> None:
+        ends_at = time.monotonic() + _RUN_SECONDS
         while self._bury() and self._may_go_on(ends_at):
             pass
         run = self._turns.begin()
@@ -90,7 +102,7 @@ class Deliverer:
                 if webhook.is_deleted:
                     has_more = self._deliveries.drop(webhook.id)
                 else:
-                    has_more = self._serve(webhook.id, until=min(self._clock() + _TURN_SECONDS, ends_at))
+                    has_more = self._serve(webhook.id, until=min(time.monotonic() + _TURN_SECONDS, ends_at))
             finally:
                 self._turns.done(run, webhook, has_more=has_more)
 
@@ -106,7 +118,7 @@ class Deliverer:
     def _send_all(self, claim: Claim, until: float) -> bool:
         """False when its receiver is not to be asked any more just now. The first of them is sent however late it is:
         every turn gets on by one."""
-        lease_ends_at = self._clock() + LEASE_SECONDS - _LAST_SECONDS
+        lease_ends_at = time.monotonic() + LEASE_SECONDS - _LAST_SECONDS
         for number, delivery in enumerate(claim.deliveries):
             if number and not self._may_go_on(min(until, lease_ends_at)):
                 self._deliveries.give_back(claim.deliveries[number:])
@@ -146,4 +158,4 @@ class Deliverer:
         return not failed.paused
 
     def _may_go_on(self, until: float) -> bool:
-        return self._clock() < until and not self._is_stopping()
+        return time.monotonic() < until and not self._is_stopping()

@@ -426,6 +426,33 @@ class TestReceiverThatIsDown:
             for run in runs:
                 run.result()
 
+    def test_no_more_runs_wait_for_it_than_may(self, part: Part, receiver: Receiver) -> None:
+        released = threading.Event()
+
+        def hang(_got: Got) -> Answer:
+            released.wait(30)
+            return 200
+
+        receiver.answer = hang
+        part.hook(receiver.url)
+        part.emit("sa_1")
+        one_at_a_time = Deliverer(part.table, Sender(part.egress).send, is_stopping=lambda: False, runs=1)
+        with ThreadPoolExecutor(1) as beat:
+            run = beat.submit(one_at_a_time.deliver)
+            try:
+                wait_until(lambda: receiver.got, what="the first")
+                part.hook(receiver.url)
+                part.emit("sa_2")
+                one_at_a_time.deliver()
+                assert len(receiver.got) == 1
+            finally:
+                released.set()
+            run.result()
+        one_at_a_time.close()
+        part.deliver_all()
+
+        assert part.statuses() == {"delivered": 3}
+
     def test_an_operator_who_has_mended_it_need_not_wait(self, part: Part, receiver: Receiver) -> None:
         webhook = part.hook(receiver.url)
         receiver.answer = lambda _got: 410 if len(receiver.got) == 1 else 500
