@@ -20,6 +20,7 @@ from connections import tracing
 from connections.bulk.intake import BatchIntake
 from connections.bulk.reading import Batches
 from connections.db import Database
+from connections.disconnecting import Disconnecting
 from connections.ids import new_id
 from connections.messages import reply_channel
 from connections.service import ConnectService
@@ -50,6 +51,7 @@ class Shim:
     batches: Batches
     batch_events: BatchEvents
     webhooks: Webhooks
+    disconnecting: Disconnecting
     metrics: Metrics
     accepting: Threads
     """Stores and sends. A frozen queue blocks these threads and no others."""
@@ -124,6 +126,7 @@ def build_shim(
         batches=batches,
         batch_events=batch_events,
         webhooks=Webhooks(database, sealer, settings),
+        disconnecting=Disconnecting(database),
         metrics=Metrics(
             database,
             waiting=waiting.__len__,

@@ -61,6 +61,7 @@ MEANINGS = {
     "BatchWait.until": "UTC.",
     "ReconnectRequest.credentials": "New credentials of the same account.",
     "ConnectRequest.credentials": "What the platform wants: for Bluesky a handle and an app password.",
+    "DisconnectedAnswer.data": "The account as it is now.",
     "ErrorAnswer.error": "What went wrong.",
     "ErrorBody.error_source": "Who says so: this service (`unipost`), the platform, or a worker.",
     "ErrorBody.error_temporality": "Whether it will pass.",

@@ -16,7 +16,7 @@ from kombu.pools import ProducerPool
 
 from connections.errors import QueueUnavailable
 from connections.grouped import Grouped
-from connections.messages import CONNECT_ACCOUNT, DISPATCH, SENT_AT, Queue
+from connections.messages import CONNECT_ACCOUNT, DISPATCH, END_SESSIONS, SENT_AT, Queue
 from connections.service import FIRST_SWEEP_SECONDS
 from connections.settings import Settings
 from messaging.broker import broker_settings
@@ -65,6 +65,9 @@ class TaskQueue(Protocol):
     def ask_for_dispatch(self) -> None:
         """Wants rows of batches to be sent now rather than within a second. Raises `QueueUnavailable`."""
 
+    def ask_to_end_sessions(self) -> None:
+        """Wants sessions to be ended now rather than within some seconds. Raises `QueueUnavailable`."""
+
     def unread(self) -> int:
         """How many messages of connects no worker has taken. Raises `QueueUnavailable`."""
         ...
@@ -96,6 +99,10 @@ class CeleryQueue:
     def ask_for_dispatch(self) -> None:
         """See `TaskQueue`. Missed by nobody: a dispatcher runs every second."""
         self._put(DISPATCH, Queue.CONTROL, {})
+
+    def ask_to_end_sessions(self) -> None:
+        """See `TaskQueue`. Missed by nobody: beat asks all the time."""
+        self._put(END_SESSIONS, Queue.UPKEEP, {})
 
     def _send_all(self, task_ids: Sequence[str]) -> Sequence[None]:
         self._put(CONNECT_ACCOUNT, Queue.CONNECT, *({"args": [task_id], "task_id": task_id} for task_id in task_ids))

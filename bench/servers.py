@@ -164,6 +164,9 @@ class InstantQueue:
     def ask_for_dispatch(self) -> None:
         pass
 
+    def ask_to_end_sessions(self) -> None:
+        pass
+
     def unread(self) -> int:
         return 0
 

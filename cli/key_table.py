@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from connections.contract import rfc3339
 from connections.rotation import KeyReport, KeyState
 
-_ROWS = {"sealing": ("connect task", "connect tasks"), "tokens": ("account", "accounts")}
-
 _UNITS = ((timedelta(days=2), timedelta(days=1), "d"), (timedelta(hours=2), timedelta(hours=1), "h"))
 
 
@@ -32,6 +30,7 @@ def as_json(reports: Sequence[KeyReport]) -> str:
                 "id": each.id,
                 "state": each.state,
                 "rows": each.rows,
+                "needed_by": {secrets.many: rows for secrets, rows in each.needed_by},
                 "created_at": each.created_at and rfc3339(each.created_at),
                 "retires_at": each.retires_at and rfc3339(each.retires_at),
             }
@@ -50,8 +49,7 @@ def verdict(reports: Sequence[KeyReport]) -> str:
 
 
 def counted(each: KeyReport) -> str:
-    one, many = _ROWS[each.kind]
-    return f"{each.rows:,} {one if each.rows == 1 else many}"
+    return " and ".join(f"{rows:,} {secrets.one if rows == 1 else secrets.many}" for secrets, rows in each.needed_by)
 
 
 def _state(each: KeyReport) -> str:

@@ -10,7 +10,7 @@ from cli.failures import CommandFailed
 from cli.key_table import counted, verdict
 from connections import rotation
 from connections.db import Database
-from connections.rotation import KeyReport, KeyState, Reencrypted
+from connections.rotation import Exchanged, KeyReport, KeyState
 from connections.vault import KeyStore
 
 _POLL_SECONDS = 1.0
@@ -37,13 +37,13 @@ class _Rotation:
         self._begin()
         told_at = -_TELL_SECONDS
         while True:
-            reencrypted = self._reencrypt()
+            exchanged = self._exchange()
             retired = rotation.retire(self._store, self._database, now=_now(), grace=self._grace)
             if retired:
                 typer.echo(f"Removed {_listed(retired)} from the ring.")
             ring = self._store.load_ring()
             reports = self._report()
-            _refuse_what_is_lost(reports, reencrypted)
+            _refuse_what_is_lost(reports, exchanged)
             if not ring.is_rotating:
                 typer.echo(f"Done: {_listed(ring.ids)} are the only keys.")
                 return
@@ -66,33 +66,33 @@ class _Rotation:
         typer.echo(f"Machines with copies need them now: workers {self._store.ring_name},")
         typer.echo(f"then the API {self._store.excerpt_name}.")
 
-    def _reencrypt(self) -> Reencrypted:
-        expected = sum(each.rows for each in self._report() if each.kind == "tokens" and each.state in _TO_DO)
+    def _exchange(self) -> Exchanged:
+        expected = sum(each.rows_to_exchange for each in self._report() if each.state in _TO_DO)
         if expected == 0:
-            return Reencrypted(0, ())
+            return Exchanged(0, ())
         started = time.monotonic()
-        with typer.progressbar(length=expected, label="Re-encrypting accounts") as bar:
-            done = rotation.reencrypt_tokens(self._store, self._database, clock=_now, on_batch=bar.update)
+        with typer.progressbar(length=expected, label="Re-encrypting") as bar:
+            done = rotation.exchange_secrets(self._store, self._database, clock=_now, on_batch=bar.update)
         seconds = time.monotonic() - started
-        typer.echo(f"Accounts re-encrypted: {done.accounts:,}, in {seconds:.1f} s.")
+        typer.echo(f"Rows re-encrypted: {done.rows:,}, in {seconds:.1f} s.")
         return done
 
     def _report(self) -> list[KeyReport]:
         return rotation.report(self._store, self._database, now=_now(), grace=self._grace)
 
 
-def _refuse_what_is_lost(reports: Sequence[KeyReport], reencrypted: Reencrypted) -> None:
+def _refuse_what_is_lost(reports: Sequence[KeyReport], exchanged: Exchanged) -> None:
     if any(each.state is KeyState.LOST for each in reports):
         raise CommandFailed(verdict(reports))
-    if reencrypted.unreadable:
-        count, some = len(reencrypted.unreadable), _listed(reencrypted.unreadable[:5])
-        raise CommandFailed(f"tokens that do not decrypt with the key they name, in {count:,} of the accounts: {some}")
+    if exchanged.unreadable:
+        count, some = len(exchanged.unreadable), _listed(exchanged.unreadable[:5])
+        raise CommandFailed(f"secrets that do not open with the key they name, in {count:,} of the rows: {some}")
 
 
 def _reason(each: KeyReport) -> str | None:
     """Why an old key is still there."""
     match each.state:
-        case KeyState.NEEDED if each.kind == "sealing":
+        case KeyState.NEEDED if each.rows > each.rows_to_exchange:
             return f"{each.id} is needed by {counted(each)}, and goes when the last of them has ended."
         case KeyState.NEEDED:
             return f"{each.id} is needed by {counted(each)}, written just now."

@@ -204,6 +204,13 @@ class AccountAnswer(WireModel):
     request_id: str
 
 
+class DisconnectedAnswer(WireModel):
+    """What a disconnect answers: the account as it is now."""
+
+    data: Account
+    request_id: str
+
+
 class TaskError(ErrorBody):
     """A finished task's error: exactly the synchronous error object, and the status it would have had."""
 

@@ -10,6 +10,7 @@
     │   ├── PayloadTooLarge
     │   ├── UnsupportedMediaType
     │   ├── IdempotencyKeyReused      for another request than the first one
+    │   ├── ReconnectRequired         the account has no session
     │   ├── Canceled                  with its batch, before it was tried
     │   └── RateLimited               too much of it; the same request later is fine
     ├── ServiceError                  we are at fault
@@ -23,6 +24,8 @@
         ├── Refusal                   final, never retried
         │   ├── CredentialsRejected
         │   ├── AlreadyConnected
+        │   ├── SessionEnded              of an account that was connected
+        │   │   └── AccountMoved          and its new server knows nothing of it
         │   ├── AnotherAccount        the credentials of a reconnect are not this account's
         │   └── InvalidIdentity       one issue on one credential field
         │       ├── InvalidHandle
@@ -157,6 +160,13 @@ class IdempotencyKeyReused(RequestError):
     code = "IDEMPOTENCY_KEY_REUSED"
 
 
+class ReconnectRequired(RequestError):
+    """This account has no session any more. Connect it again with a new app password."""
+
+    code = "RECONNECT_REQUIRED"
+    next_action = NextAction.RECONNECT_ACCOUNT
+
+
 class Canceled(RequestError):
     """The batch was canceled before this row was tried."""
 
@@ -242,6 +252,19 @@ class AlreadyConnected(Refusal):
 
     code = "ACCOUNT_ALREADY_CONNECTED"
     source = ErrorSource.UNIPOST
+
+
+class SessionEnded(Refusal):
+    """The account's server has ended the session: its app password was revoked, or the account deleted."""
+
+    code = "SESSION_ENDED"
+    next_action = NextAction.RECONNECT_ACCOUNT
+
+
+class AccountMoved(SessionEnded):
+    """The account has moved to another server, which does not know the session."""
+
+    code = "ACCOUNT_MOVED"
 
 
 class AnotherAccount(Refusal):

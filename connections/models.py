@@ -111,7 +111,7 @@ accounts = Table(
     # A worker may claim the account for a refresh from here on; while one does, the end of its lease. A row that an
     # older version wrote has been due for ever.
     Column("refresh_at", UtcDateTime, nullable=False, server_default=LONG_AGO),
-    # Raised by every claim; storing must match it.
+    # Raised by every claim; storing must match it. Odd while a worker has it.
     Column("refresh_fence", Integer, nullable=False, server_default="0"),
     # In a row; and what the last one was, as the contract's error object.
     Column("refresh_failures", Integer, nullable=False, server_default="0"),
@@ -443,7 +443,7 @@ webhooks = Table(
     Column("active", Boolean, nullable=False),
     # HPKE ciphertext, as of credentials: the API can show a secret while it makes it, and never again.
     Column("sealed_secret", LargeBinary, nullable=False),
-    Column("sealing_key", String(16), nullable=False, index=True),
+    Column("sealing_key", String(16), nullable=False),
     Column("secret_preview", String(20), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -455,6 +455,9 @@ webhooks = Table(
 Index("ix_webhooks_workspace_id", webhooks.c.workspace_id, webhooks.c.id)
 IS_DELETED = text("deleted_at IS NOT NULL")
 Index("ix_webhooks_deleted_at", webhooks.c.deleted_at, sqlite_where=IS_DELETED, postgresql_where=IS_DELETED)
+# Nothing is sent to a webhook that was deleted, so that its secret needs no key.
+IS_KEPT = text("deleted_at IS NULL")
+Index("ix_webhooks_sealing_key", webhooks.c.sealing_key, webhooks.c.id, sqlite_where=IS_KEPT, postgresql_where=IS_KEPT)
 
 webhook_deliveries = Table(
     "webhook_deliveries",

@@ -1,18 +1,32 @@
-"""Exchanges the keys while the service runs: new ones first, then the stored tokens, and the old ones go last.
+"""Exchanges the keys while the service runs: new ones first, then the stored secrets, and the old ones go last.
 
 Every step can be repeated and interrupted, and two processes may take them at once: the ring says how far a rotation
 has come. More than one key of a kind means that it is not over.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from sqlalchemy import Connection
+
 from connections.db import Database
 from connections.repository import keys as key_rows
-from connections.repository.keys import TokenRow
-from connections.vault import Cell, Key, KeysMissing, KeyStore, ShimKeys, TokenCipher, UnreadableSecret, WorkerKeys
+from connections.repository.keys import ACCOUNT_TOKENS, RETIRED_TOKENS, WEBHOOK_SECRETS, SecretRow, Secrets
+from connections.vault import (
+    Cell,
+    Key,
+    KeysMissing,
+    KeyStore,
+    Opener,
+    SealedFor,
+    Sealer,
+    ShimKeys,
+    TokenCipher,
+    UnreadableSecret,
+    WorkerKeys,
+)
 
 # How long an old key is kept after the last moment at which a running process may have taken it up. Processes look for
 # new keys every second; the longest transaction takes a quarter of this.
@@ -45,53 +59,72 @@ def begin(store: KeyStore, database: Database, *, now: datetime) -> WorkerKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class Reencrypted:
-    """How many accounts were gone through, and the ids of those whose tokens do not decrypt."""
+class _Exchange:
+    """How secrets of one kind come under the current key."""
 
-    accounts: int
+    secrets: Secrets
+    keys: Callable[[WorkerKeys], tuple[Key, ...]]
+    under_current_key: Callable[[SecretRow, WorkerKeys], SecretRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """How many rows were gone through, and the ids of those whose secrets do not open."""
+
+    rows: int
     unreadable: tuple[str, ...]
 
 
-def reencrypt_tokens(
+def exchange_secrets(
     store: KeyStore,
     database: Database,
     *,
     clock: Callable[[], datetime],
-    on_batch: Callable[[int], None] = lambda _accounts: None,
-) -> Reencrypted:
-    """Brings the tokens of all accounts under the current key, in short transactions of `BATCH_ROWS` rows.
+    on_batch: Callable[[int], None] = lambda _rows: None,
+) -> Exchanged:
+    """Brings what is kept for long under the current keys, in short transactions of `BATCH_ROWS` rows.
 
     The ring says when that was last done: who has read a row before is given the grace period by every later run.
     Whoever writes a row in the meantime wins; if that was with the old key, the next run finds the row.
     """
-    ring = store.load_ring()
-    with database.read() as connection:
-        in_use = key_rows.keys_in_use(connection).tokens
     done, unreadable = 0, list[str]()
-    for key_id in [*(key.id for key in ring.tokens[1:] if key.id in in_use), *({None} & in_use)]:
+    for exchange in _EXCHANGES:
+        for rows, failed in _exchanged(exchange, store, database, clock):
+            done += rows
+            unreadable += failed
+            on_batch(rows + len(failed))
+    return Exchanged(done, tuple(unreadable))
+
+
+def _exchanged(
+    exchange: _Exchange, store: KeyStore, database: Database, clock: Callable[[], datetime]
+) -> Iterator[tuple[int, list[str]]]:
+    """Of each transaction how many rows it has exchanged, and the ids of those that do not open."""
+    secrets = exchange.secrets
+    old = [key.id for key in exchange.keys(store.load_ring())[1:]]
+    with database.read() as connection:
+        in_use = key_rows.keys_of(connection, secrets)
+    for key_id in [*(key_id for key_id in old if key_id in in_use), *({None} & in_use)]:
         after = ""
         while True:
             with database.read() as connection:
-                rows = key_rows.token_rows(connection, key_id, after=after, limit=BATCH_ROWS)
+                rows = key_rows.secret_rows(connection, secrets, key_id, after=after, limit=BATCH_ROWS)
             if not rows:
                 break
             # Anew for each batch: a rotation that outlives the next one must not bring rows under a key that retires.
             ring = store.load_ring()
-            cipher = TokenCipher(ring)
-            changes = []
+            changes, unreadable = [], list[str]()
             for row in rows:
                 try:
-                    changes.append((row, _under_current_key(row, cipher)))
+                    changes.append((row, exchange.under_current_key(row, ring)))
                 except UnreadableSecret:
                     unreadable.append(row.id)
             if changes:
                 _date_exchange(store, clock())
             with database.write() as connection:
-                key_rows.replace_tokens(connection, changes, token_key=ring.tokens[0].id)
+                key_rows.replace_secrets(connection, secrets, changes, key_id=exchange.keys(ring)[0].id)
             after = rows[-1].id
-            done += len(changes)
-            on_batch(len(rows))
-    return Reencrypted(done, tuple(unreadable))
+            yield len(changes), unreadable
 
 
 def retire(store: KeyStore, database: Database, *, now: datetime, grace: timedelta = GRACE) -> list[str]:
@@ -113,7 +146,7 @@ class KeyState(StrEnum):
 
     CURRENT = "current"
     NEEDED = "needed"
-    """By rows: tokens that are yet to be re-encrypted, credentials of tasks that have not ended."""
+    """By rows: secrets that are yet to be exchanged, credentials of tasks that have not ended."""
     RETIRING = "retiring"
     """Not by any row, but a process may still be about to use it."""
     RETIRABLE = "retirable"
@@ -125,14 +158,24 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeyReport:
-    """One line of `connector keys status`. `retires_at` is given while that depends on nothing but time."""
+    """One line of `connector keys status`: `needed_by` so many rows of each kind that has any. `retires_at` is given
+    while that depends on nothing but time."""
 
     kind: str
     id: str | None
     state: KeyState
-    rows: int
+    needed_by: tuple[tuple[Secrets, int], ...] = ()
     created_at: datetime | None = None
     retires_at: datetime | None = None
+
+    @property
+    def rows(self) -> int:
+        return sum(rows for _, rows in self.needed_by)
+
+    @property
+    def rows_to_exchange(self) -> int:
+        """Those that need not be waited for."""
+        return sum(rows for secrets, rows in self.needed_by if secrets in _EXCHANGED)
 
 
 def report(store: KeyStore, database: Database, *, now: datetime, grace: timedelta = GRACE) -> list[KeyReport]:
@@ -140,23 +183,24 @@ def report(store: KeyStore, database: Database, *, now: datetime, grace: timedel
     ring = store.load_ring()
     retires_at = _settled_at(ring, _excerpt(store)) + grace
     kinds = (
-        ("sealing", ring.sealing, key_rows.count_sealed),
-        ("tokens", ring.tokens, key_rows.count_encrypted),
+        ("sealing", ring.sealing, key_rows.SEALED),
+        ("tokens", ring.tokens, key_rows.ENCRYPTED),
     )
     reports = []
     with database.read() as connection:
         use = key_rows.keys_in_use(connection)
-        for (kind, keys, count), named in zip(kinds, (use.sealing, use.tokens), strict=True):
+        for (kind, keys, stored), named in zip(kinds, (use.sealing, use.tokens), strict=True):
             unused = _old(keys, named)
             for key in keys:
                 state = KeyState.CURRENT if key == keys[0] else KeyState.NEEDED
                 if key in unused:
                     state = KeyState.RETIRING if now < retires_at else KeyState.RETIRABLE
                 waits_until = retires_at if state is KeyState.RETIRING else None
-                reports.append(KeyReport(kind, key.id, state, count(connection, key.id), key.created_at, waits_until))
+                needed_by = _needed_by(connection, stored, key.id)
+                reports.append(KeyReport(kind, key.id, state, needed_by, key.created_at, waits_until))
             for key_id in sorted(named - {key.id for key in keys}, key=str):
                 state = KeyState.UNNAMED if key_id is None else KeyState.LOST
-                reports.append(KeyReport(kind, key_id, state, count(connection, key_id)))
+                reports.append(KeyReport(kind, key_id, state, _needed_by(connection, stored, key_id)))
     return reports
 
 
@@ -165,12 +209,52 @@ def _old(keys: tuple[Key, ...], named: Collection[str | None]) -> list[Key]:
     return [] if None in named else [key for key in keys[1:] if key.id not in named]
 
 
-def _under_current_key(row: TokenRow, cipher: TokenCipher) -> TokenRow:
-    def exchanged(column: str, stored: bytes | None) -> bytes | None:
-        cell = Cell(row.id, column)
-        return None if stored is None else cipher.encrypt(cipher.decrypt(stored, cell), cell)
+def _needed_by(
+    connection: Connection, stored: Iterable[Secrets], key_id: str | None
+) -> tuple[tuple[Secrets, int], ...]:
+    counted = [(secrets, key_rows.count_secrets(connection, secrets, key_id)) for secrets in stored]
+    return tuple((secrets, rows) for secrets, rows in counted if rows)
 
-    return TokenRow(row.id, exchanged("access_token", row.access_token), exchanged("refresh_token", row.refresh_token))
+
+def _reencrypted(secrets: Secrets) -> Callable[[SecretRow, WorkerKeys], SecretRow]:
+    """For tokens. A retired one is bound to the account's column, where it came from."""
+
+    def under_current_key(row: SecretRow, ring: WorkerKeys) -> SecretRow:
+        cipher = TokenCipher(ring)
+        cells = [Cell(row.owner, column.name) for column in secrets.columns]
+        tokens = [
+            None if stored is None else cipher.encrypt(cipher.decrypt(stored, cell), cell)
+            for stored, cell in zip(row.secrets, cells, strict=True)
+        ]
+        return replace(row, secrets=tuple(tokens))
+
+    return under_current_key
+
+
+def _resealed(row: SecretRow, ring: WorkerKeys) -> SecretRow:
+    bound_to = SealedFor(task_id=row.id, workspace_id=row.owner)
+    opener, sealer = Opener(ring), Sealer(ring.for_shim())
+    sealed = [
+        None if stored is None else sealer.seal(opener.open(stored, bound_to), bound_to) for stored in row.secrets
+    ]
+    return replace(row, secrets=tuple(sealed))
+
+
+def _token_keys(ring: WorkerKeys) -> tuple[Key, ...]:
+    return ring.tokens
+
+
+def _sealing_keys(ring: WorkerKeys) -> tuple[Key, ...]:
+    return ring.sealing
+
+
+# Credentials of tasks are not among them: they end by themselves.
+_EXCHANGES = (
+    _Exchange(ACCOUNT_TOKENS, _token_keys, _reencrypted(ACCOUNT_TOKENS)),
+    _Exchange(RETIRED_TOKENS, _token_keys, _reencrypted(RETIRED_TOKENS)),
+    _Exchange(WEBHOOK_SECRETS, _sealing_keys, _resealed),
+)
+_EXCHANGED = frozenset(exchange.secrets for exchange in _EXCHANGES)
 
 
 def _date_exchange(store: KeyStore, now: datetime) -> None:

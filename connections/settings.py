@@ -79,6 +79,12 @@ class Settings(BaseSettings):
         le=604_800,
         description="How long a row of a batch is tried at a server that fails, from its own first failure on.",
     )
+    refresh_seconds: float = Field(
+        default=86_400.0,
+        ge=60,
+        le=2_592_000,
+        description="How often the session of a connected account is refreshed, which also shows whether it still is.",
+    )
     host_budget: Annotated[Rate, NoDecode] = Field(
         default=Rate(3000, 300), description="Requests to one host from one egress address."
     )

@@ -25,7 +25,7 @@ from connections.repository.accounts import NewAccount
 from connections.repository.tasks import ClaimedTask, DueTask, EndedTask
 from connections.sqltime import database_time
 from connections.vault import KeyNotHeld, Opener, SealedFor, TokenCipher
-from connections.verified import Credentials, VerifiedAccount
+from connections.verified import Credentials, Session, VerifiedAccount
 
 log = structlog.get_logger()
 
@@ -71,7 +71,7 @@ class Settlement:
         cipher: TokenCipher,
         *,
         lease_seconds: float,
-        refresh_in: Callable[[], float] = lambda: 86_400.0,
+        refresh_in: Callable[[Session], float] = lambda _session: 86_400.0,
     ) -> None:
         """`lease_seconds` must be longer than an attempt can take. `refresh_in` says for each new session in how many
         seconds it is refreshed."""
@@ -324,7 +324,8 @@ class Settlement:
             avatar_url=verified.avatar_url,
             host=verified.host,
             session=self._cipher.encrypt_session(account_id, verified.session),
-            refresh_in=self._refresh_in(),
+            access_expires_at=verified.session.access_expires_at,
+            refresh_in=self._refresh_in(verified.session),
         )
 
 

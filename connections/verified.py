@@ -1,6 +1,8 @@
 """What a platform is given and what it gives back."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,10 +15,15 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A live session, to be stored encrypted. Never printed."""
+    """A live session, to be stored encrypted. Never printed.
+
+    When its tokens end is what they say themselves: nobody has checked it, and None where they say nothing.
+    """
 
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
+    access_expires_at: datetime | None = None
+    refresh_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +39,31 @@ class VerifiedAccount:
     session: Session
     display_name: str | None = None
     avatar_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAccount:
+    """A connected account as it is kept. `host` is the origin that keeps its session."""
+
+    external_id: str
+    name: str | None
+    host: str
+    session: Session = field(repr=False)
+
+
+class Standing(StrEnum):
+    """Whether the platform lets the account do anything."""
+
+    ACTIVE = "active"
+    DEACTIVATED = "deactivated"
+    """By its owner, or for another reason that passes. Its session lives on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A session that takes the place of the one before, and what was learnt of its account on the way."""
+
+    session: Session = field(repr=False)
+    name: str | None
+    host: str
+    standing: Standing = Standing.ACTIVE

@@ -22,6 +22,7 @@ class FakeQueue:
     def __init__(self) -> None:
         self.sent: list[str] = []
         self.asked = 0
+        self.asked_to_end = 0
         self.lying = 0
         self.is_down = False
         self.on_send: Callable[[str], object] = lambda task_id: None
@@ -36,6 +37,11 @@ class FakeQueue:
         if self.is_down:
             raise QueueUnavailable
         self.asked += 1
+
+    def ask_to_end_sessions(self) -> None:
+        if self.is_down:
+            raise QueueUnavailable
+        self.asked_to_end += 1
 
     def unread(self) -> int:
         if self.is_down:

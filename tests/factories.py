@@ -1,6 +1,6 @@
 """Rows and doubles that many tests need."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ from connections.repository.tasks import ClaimedTask
 from connections.service import Caller
 from connections.sqltime import from_now
 from connections.vault import SealedFor, Sealer, key_id_of
-from connections.verified import Credentials, Session, VerifiedAccount
+from connections.verified import Credentials, Refreshed, Session, StoredAccount, VerifiedAccount
 from worker.login_limits import LoginLimits
 from worker.platforms.base import BeforeLogin
 
@@ -83,6 +83,10 @@ class FakePlatform:
     failing_account: str | None = None
     seen: list[Credentials] = field(default_factory=list)
     ended: list[VerifiedAccount] = field(default_factory=list)
+    ended_retired: list[tuple[str, str]] = field(default_factory=list)
+    end_fails: BaseException | None = None
+    refreshes: list[Callable[[StoredAccount], Refreshed] | BaseException] = field(default_factory=list)
+    refreshed: list[StoredAccount] = field(default_factory=list)
 
     def login_name(self, credentials: Credentials) -> str | None:
         return None
@@ -102,8 +106,20 @@ class FakePlatform:
         before_login(answer.external_id, answer.name)
         return answer
 
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        self.refreshed.append(account)
+        answer = self.refreshes.pop(0) if len(self.refreshes) > 1 else self.refreshes[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer(account)
+
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self.ended.append(account)
+
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        self.ended_retired.append((host, refresh_token))
+        if self.end_fails is not None:
+            raise self.end_fails
 
     def open_circuits(self) -> Mapping[str, int]:
         return {}

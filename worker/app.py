@@ -10,7 +10,15 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from connections.messages import DELIVER_EVENTS, DISPATCH, PRUNE, SWEEP, Queue
+from connections.messages import (
+    DELIVER_EVENTS,
+    DISPATCH,
+    END_SESSIONS,
+    PRUNE,
+    REFRESH_SESSIONS,
+    SWEEP,
+    Queue,
+)
 from connections.settings import Settings, load_settings
 from messaging.broker import broker_settings
 
@@ -18,6 +26,8 @@ _DISPATCH_EVERY_SECONDS = 1.0
 _SWEEP_EVERY_SECONDS = 2.0
 _PRUNE_EVERY_SECONDS = 60.0
 _DELIVER_EVENTS_EVERY_SECONDS = 1.0
+_END_SESSIONS_EVERY_SECONDS = 2.0
+_REFRESH_EVERY_SECONDS = 1.0
 
 # Without time-outs a half-open connection hangs the main loop for ever.
 _ON_REDIS: Mapping[str, Any] = {
@@ -110,6 +120,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
                 "schedule": _SWEEP_EVERY_SECONDS,
                 "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
             },
+            "end_sessions": {
+                "task": END_SESSIONS,
+                "schedule": _END_SESSIONS_EVERY_SECONDS,
+                "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
+            },
             "prune": {
                 "task": PRUNE,
                 "schedule": _PRUNE_EVERY_SECONDS,
@@ -118,6 +133,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             "deliver_events": {
                 "task": DELIVER_EVENTS,
                 "schedule": _DELIVER_EVENTS_EVERY_SECONDS,
+                "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
+            },
+            "refresh": {
+                "task": REFRESH_SESSIONS,
+                "schedule": _REFRESH_EVERY_SECONDS,
                 "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
             },
         },

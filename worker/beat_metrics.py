@@ -18,7 +18,9 @@ from connections.messages import Queue
 from connections.metrics import process_registry
 from connections.repository.batches import running_batch_rows
 from connections.repository.deliveries import oldest_pending
+from connections.repository.ending import sessions_to_end
 from connections.repository.observing import in_flight_by_queue
+from connections.repository.refreshing import seconds_overdue
 from messaging.depth import QueueDepth
 from worker.clock import SENT
 from worker.heartbeat import live_threads
@@ -62,6 +64,8 @@ def _of_database(database: Database) -> Iterator[Metric]:
         tallies = in_flight_by_queue(connection)
         batches, rows = running_batch_rows(connection)
         oldest_delivery = oldest_pending(connection)
+        to_end = sessions_to_end(connection)
+        overdue = seconds_overdue(connection)
     in_flight = GaugeMetricFamily("connector_tasks_in_flight", "Tasks that have not ended.", labels=["queue", "status"])
     for tally in tallies:
         in_flight.add_metric([tally.queue, tally.status], tally.rows)
@@ -75,6 +79,7 @@ def _of_database(database: Database) -> Iterator[Metric]:
     yield oldest
     yield GaugeMetricFamily("connector_batches_running", "Batches that have not ended.", value=batches)
     waiting = sum(tally.rows for tally in tallies if tally.queue == Queue.BULK)
+    yield GaugeMetricFamily("connector_sessions_to_end", "Sessions that wait to be ended.", value=to_end)
     progress = GaugeMetricFamily("connector_batch_rows", "Rows of the batches that run.", labels=["state"])
     progress.add_metric(["waiting"], waiting)
     progress.add_metric(["ended"], max(0, rows - waiting))
@@ -83,6 +88,11 @@ def _of_database(database: Database) -> Iterator[Metric]:
         "connector_webhook_oldest_seconds",
         "Since the oldest event that a webhook is still to be told.",
         value=oldest_delivery or 0.0,
+    )
+    yield GaugeMetricFamily(
+        "connector_refresh_overdue_seconds",
+        "Since the session was due that has waited longest for its refresh.",
+        value=overdue or 0.0,
     )
 
 

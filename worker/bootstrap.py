@@ -1,5 +1,7 @@
 """The composition root: everything a worker process holds, built once."""
 
+import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -8,6 +10,9 @@ import redis
 
 from connections.db import Database
 from connections.dispatching import Dispatching
+from connections.ending import Ending
+from connections.keeping import Keeping
+from connections.refresh_dates import next_refresh_in, token_left
 from connections.repository.retention import retentions
 from connections.settings import Settings
 from connections.settlement import Settlement
@@ -20,6 +25,7 @@ from worker.bulkhead import Bulkhead
 from worker.dispatch import Dispatcher, SendRows
 from worker.dispatch_turn import Turns
 from worker.egress import Egress
+from worker.ending import LEASE_SECONDS, Ender
 from worker.heartbeat import Heartbeat
 from worker.hosts import host_classes
 from worker.last_begun import LastBegun
@@ -30,12 +36,15 @@ from worker.perform import Performer
 from worker.platforms.base import Platform, build_platforms
 from worker.prune import Pruner
 from worker.redis_client import redis_client
+from worker.refreshing import Refresher
 from worker.running import RUNNING
+from worker.session_keeper import SessionKeeper
+from worker.sessions import KeptSessions, LiveSessions
 from worker.shutdown import Shutdown
 from worker.sweep import SendTask, Sweeper
 from worker.ticks import Ticks
 from worker.watchdog import Watchdog, limits
-from worker.webhooks.delivering import LEASE_SECONDS, MOST_RUNS, Deliverer
+from worker.webhooks.delivering import DELIVERY_LEASE_SECONDS, MOST_RUNS, Deliverer
 from worker.webhooks.sending import Sender
 
 # What settling may take on top of the attempt: a lease must outlive both.
@@ -58,6 +67,9 @@ class Worker:
     ticks: Ticks
     pruner: Pruner
     deliverer: Deliverer
+    ender: Ender
+    refresher: Refresher
+    sessions: LiveSessions
     shutdown: Shutdown
     watchdog: Watchdog
     last_begun: LastBegun
@@ -82,8 +94,11 @@ def build_worker(
     send_rows: SendRows,
     ask: Callable[[], None],
     depth_with: Callable[[redis.Redis], QueueDepth],
+    *,
+    ask_for_refresh: Callable[[], None],
 ) -> Worker:
-    """`send` puts a task's message into a queue, `send_rows` some with rows of batches, `ask` one for the dispatcher.
+    """`send` puts a task's message into a queue, `send_rows` some with rows of batches, `ask` one for the dispatcher,
+    `ask_for_refresh` one for sessions that are due.
     `depth_with` gives the way to count them, which may need the client of Redis.
 
     Raises `SettingsError` when the keys are missing or not for this use.
@@ -92,8 +107,15 @@ def build_worker(
     store = open_key_store(settings)
     keys = Followed(store.load_ring, every=store.poll_seconds)
     database = Database(settings.database, pool_size=min(settings.worker_threads, _DATABASE_CONNECTIONS))
+    cipher = TokenCipher(keys)
     settlement = Settlement(
-        database, Opener(keys), TokenCipher(keys), lease_seconds=settings.attempt_seconds + _SETTLING_SECONDS
+        database,
+        Opener(keys),
+        cipher,
+        lease_seconds=settings.attempt_seconds + _SETTLING_SECONDS,
+        refresh_in=lambda session: next_refresh_in(
+            settings.refresh_seconds, random.uniform, token_left=token_left(session, time.time())
+        ),
     )
     client = redis_client(settings.redis)
     announcer = Announcer(client)
@@ -122,6 +144,15 @@ def build_worker(
         is_stopping=process.is_stopping,
         pause=shutdown.pause,
         batch_retry_seconds=settings.batch_retry_seconds,
+        metrics=metrics,
+    )
+    keeper = SessionKeeper(
+        Keeping(database, cipher),
+        platforms,
+        every=settings.refresh_seconds,
+        attempt_seconds=settings.attempt_seconds,
+        is_stopping=process.is_stopping,
+        pause=shutdown.pause,
         metrics=metrics,
     )
     metrics.watch(
@@ -153,13 +184,23 @@ def build_worker(
             pause=shutdown.pause,
         ),
         deliverer=Deliverer(
-            Deliveries(database, Opener(keys), lease_seconds=LEASE_SECONDS),
+            Deliveries(database, Opener(keys), lease_seconds=DELIVERY_LEASE_SECONDS),
             # Apart from the platforms' way out: what strangers' receivers do is no reason to close a connection there.
             Sender(Egress(settings)).send,
             is_stopping=process.is_stopping,
             runs=max(1, min(MOST_RUNS, settings.worker_threads // _THREADS_PER_DELIVERY)),
             metrics=metrics,
         ),
+        ender=Ender(
+            Ending(database, TokenCipher(keys), lease_seconds=LEASE_SECONDS),
+            platforms,
+            metrics,
+            is_stopping=process.is_stopping,
+        ),
+        refresher=Refresher(
+            keeper, threads=settings.worker_threads, ask=ask_for_refresh, is_stopping=process.is_stopping
+        ),
+        sessions=KeptSessions(keeper, pause=shutdown.pause),
         shutdown=shutdown,
         watchdog=Watchdog(
             RUNNING,

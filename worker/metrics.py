@@ -55,12 +55,18 @@ class WorkerMetrics:
         self._leases_lost = self._counter(
             "connector_leases_lost", "Attempts whose task another worker had taken over before their end."
         )
+        self._refreshes = self._counter(
+            "connector_refreshes", "Sessions that were refreshed, or why not.", "platform", "outcome"
+        )
         self._swept = self._counter("connector_tasks_swept", "Tasks whose message was sent again.", "queue")
         self._webhook_attempts = self._counter(
             "connector_webhook_attempts", "Attempts to deliver an event to a webhook.", "outcome"
         )
         self._webhook_dead = self._counter(
             "connector_webhook_dead_letters", "Deliveries to webhooks that were given up."
+        )
+        self._sessions_ended = self._counter(
+            "connector_sessions_ended", "Tries to end a session that its account had left.", "platform", "outcome"
         )
 
     def attempted(self, platform: str, cause: str, seconds: float) -> None:
@@ -83,6 +89,10 @@ class WorkerMetrics:
     def lease_lost(self) -> None:
         self._leases_lost.inc()
 
+    def refreshed(self, platform: str, outcome: str) -> None:
+        """`outcome` is "refreshed", "lost", or the cause that it was not."""
+        self._refreshes.labels(platform, outcome).inc()
+
     def swept(self, queue: str) -> None:
         self._swept.labels(queue).inc()
 
@@ -92,6 +102,10 @@ class WorkerMetrics:
 
     def webhook_dead(self, deliveries: int) -> None:
         self._webhook_dead.inc(deliveries)
+
+    def session_ended(self, platform: str, outcome: str, *, count: int = 1) -> None:
+        """With a `count` of 0 Prometheus sees the zero before the first one, without which that would not be a rise."""
+        self._sessions_ended.labels(platform, outcome).inc(count)
 
     def watch(
         self,

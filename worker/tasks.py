@@ -17,7 +17,9 @@ from connections.messages import (
     CONNECT_ACCOUNTS,
     DELIVER_EVENTS,
     DISPATCH,
+    END_SESSIONS,
     PRUNE,
+    REFRESH_SESSIONS,
     SENT_AT,
     SWEEP,
     Queue,
@@ -67,11 +69,28 @@ def deliver_events() -> None:
     worker().deliverer.deliver()
 
 
+@app.task(name=END_SESSIONS)
+def end_sessions() -> None:
+    worker().ender.end_sessions()
+
+
+@app.task(name=REFRESH_SESSIONS)
+def refresh_sessions() -> None:
+    worker().refresher.refresh_due()
+
+
 @cache
 def worker() -> Worker:
     """This process's worker. `worker_init` calls it first, before any thread does."""
     settings = load_settings()
-    return build_worker(settings, send, send_rows, ask_for_dispatch, partial(queue_depth, settings, app))
+    return build_worker(
+        settings,
+        send,
+        send_rows,
+        ask_for_dispatch,
+        partial(queue_depth, settings, app),
+        ask_for_refresh=ask_for_refresh,
+    )
 
 
 def send(task_id: str, queue: Queue) -> None:
@@ -89,6 +108,11 @@ def send_rows(messages: Sequence[Sequence[str]]) -> None:
 def ask_for_dispatch() -> None:
     """Raises `QueueUnavailable` when the broker does not take the message."""
     _put(dispatch, Queue.CONTROL)
+
+
+def ask_for_refresh() -> None:
+    """Raises `QueueUnavailable` when the broker does not take the message."""
+    _put(refresh_sessions, Queue.UPKEEP)
 
 
 def _put(task: Any, queue: Queue, **message: Any) -> None:

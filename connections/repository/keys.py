@@ -1,11 +1,71 @@
-"""Which keys the stored secrets need, by the indexes on their ids; and account tokens on their way to another key."""
+"""Which keys the stored secrets need, by the indexes on their ids; and secrets on their way to another key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, TextClause, bindparam, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Table, TextClause, bindparam, func, select, true, update
 
-from connections.models import HAS_CREDENTIALS, HAS_TOKENS, accounts, connect_tasks
+from connections.models import HAS_CREDENTIALS, HAS_TOKENS, IS_KEPT, accounts, connect_tasks, retired_sessions, webhooks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Secrets:
+    """Where secrets of one kind are stored. `one` and `many` are what people call its rows.
+
+    `key` is the column with the key's id. `columns` are the secrets of a row, all of them under that key, and bound to
+    what is in `owner` beside their row or column.
+    """
+
+    one: str
+    many: str
+    table: Table
+    key: Column[Any]
+    columns: tuple[Column[Any], ...]
+    owner: Column[Any]
+    condition: ColumnElement[bool] | TextClause
+
+
+CREDENTIALS = Secrets(
+    "connect task",
+    "connect tasks",
+    connect_tasks,
+    connect_tasks.c.sealing_key,
+    (connect_tasks.c.sealed_credentials,),
+    connect_tasks.c.workspace_id,
+    HAS_CREDENTIALS,
+)
+WEBHOOK_SECRETS = Secrets(
+    "webhook",
+    "webhooks",
+    webhooks,
+    webhooks.c.sealing_key,
+    (webhooks.c.sealed_secret,),
+    webhooks.c.workspace_id,
+    IS_KEPT,
+)
+ACCOUNT_TOKENS = Secrets(
+    "account",
+    "accounts",
+    accounts,
+    accounts.c.token_key,
+    (accounts.c.access_token, accounts.c.refresh_token),
+    accounts.c.id,
+    HAS_TOKENS,
+)
+RETIRED_TOKENS = Secrets(
+    "retired session",
+    "retired sessions",
+    retired_sessions,
+    retired_sessions.c.token_key,
+    (retired_sessions.c.refresh_token,),
+    retired_sessions.c.account_id,
+    true(),
+)
+
+SEALED = (CREDENTIALS, WEBHOOK_SECRETS)
+ENCRYPTED = (ACCOUNT_TOKENS, RETIRED_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,86 +79,81 @@ class KeyUse:
 def keys_in_use(connection: Connection) -> KeyUse:
     """As many index look-ups as there are keys, however many rows there are."""
     return KeyUse(
-        sealing=_named(connection, connect_tasks.c.sealing_key, HAS_CREDENTIALS),
-        tokens=_named(connection, accounts.c.token_key, HAS_TOKENS),
+        sealing=frozenset[str | None]().union(*(keys_of(connection, secrets) for secrets in SEALED)),
+        tokens=frozenset[str | None]().union(*(keys_of(connection, secrets) for secrets in ENCRYPTED)),
     )
 
 
-def count_sealed(connection: Connection, key_id: str | None) -> int:
-    """Connect tasks whose credentials are sealed to this key."""
-    return _count(connection, connect_tasks.c.sealing_key == key_id, HAS_CREDENTIALS)
-
-
-def count_encrypted(connection: Connection, key_id: str | None) -> int:
-    """Accounts whose tokens are encrypted with this key."""
-    return _count(connection, accounts.c.token_key == key_id, HAS_TOKENS)
-
-
-def _named(connection: Connection, column: ColumnElement[str | None], condition: TextClause) -> frozenset[str | None]:
+def keys_of(connection: Connection, secrets: Secrets) -> frozenset[str | None]:
+    """The ids that rows of one kind name, as `KeyUse` has them."""
+    column: ColumnElement[Any] = secrets.key
     found: list[str | None] = []
-    if connection.execute(select(1).where(condition, column.is_(None)).limit(1)).first() is not None:
+    unnamed = select(1).where(secrets.condition, column.is_(None)).limit(1)
+    if secrets.key.nullable and connection.execute(unnamed).first() is not None:
         found.append(None)
     # From one id to the next: a DISTINCT would read the whole index.
-    next_one = select(column).where(condition, column > bindparam("last")).order_by(column).limit(1)
+    next_one = select(column).where(secrets.condition, column > bindparam("last")).order_by(column).limit(1)
     last: str | None = ""
     while (last := connection.execute(next_one, {"last": last}).scalar()) is not None:
         found.append(last)
     return frozenset(found)
 
 
-def _count(connection: Connection, has_key: ColumnElement[bool], condition: TextClause) -> int:
-    return connection.execute(select(func.count()).where(has_key, condition)).scalar_one()
+def count_secrets(connection: Connection, secrets: Secrets, key_id: str | None) -> int:
+    """Rows whose secrets have this key."""
+    query = select(func.count()).select_from(secrets.table).where(secrets.key == key_id, secrets.condition)
+    return connection.execute(query).scalar_one()
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRow:
-    """The token columns of one account, as they are stored."""
+class SecretRow:
+    """The secrets of one row as they are stored, in the order of `Secrets.columns`, and what they are bound to."""
 
     id: str
-    access_token: bytes | None = field(repr=False)
-    refresh_token: bytes | None = field(repr=False)
+    owner: str
+    secrets: tuple[bytes | None, ...] = field(repr=False)
 
 
-def token_rows(connection: Connection, key_id: str | None, *, after: str, limit: int) -> list[TokenRow]:
-    """The next accounts whose tokens have this key, in the order of their ids."""
+def secret_rows(
+    connection: Connection, secrets: Secrets, key_id: str | None, *, after: str, limit: int
+) -> list[SecretRow]:
+    """The next rows whose secrets have this key, in the order of their ids."""
+    row_id = secrets.table.c.id
     query = (
-        select(accounts.c.id, accounts.c.access_token, accounts.c.refresh_token)
-        .where(accounts.c.token_key == key_id, HAS_TOKENS, accounts.c.id > after)
-        .order_by(accounts.c.id)
+        select(row_id, secrets.owner.label("owner"), *secrets.columns)
+        .where(secrets.key == key_id, secrets.condition, row_id > after)
+        .order_by(row_id)
         .limit(limit)
     )
-    return [TokenRow(**row._mapping) for row in connection.execute(query)]
+    return [SecretRow(row[0], row[1], tuple(row[2:])) for row in connection.execute(query)]
 
 
-def replace_tokens(connection: Connection, changes: Sequence[tuple[TokenRow, TokenRow]], *, token_key: str) -> None:
+def replace_secrets(
+    connection: Connection, secrets: Secrets, changes: Sequence[tuple[SecretRow, SecretRow]], *, key_id: str
+) -> None:
     """From what was read to the same under another key. A row that somebody has written since then is left alone."""
     if changes:
         connection.execute(
-            _REPLACE,
+            _replacing(secrets),
             [
                 {
                     "row": old.id,
-                    "old_access": old.access_token,
-                    "old_refresh": old.refresh_token,
-                    "new_access": new.access_token,
-                    "new_refresh": new.refresh_token,
-                    "new_key": token_key,
+                    "key": key_id,
+                    **{f"old_{number}": secret for number, secret in enumerate(old.secrets)},
+                    **{f"new_{number}": secret for number, secret in enumerate(new.secrets)},
                 }
                 for old, new in changes
             ],
         )
 
 
-_REPLACE = (
-    update(accounts)
-    .where(
-        accounts.c.id == bindparam("row"),
-        accounts.c.access_token.is_not_distinct_from(bindparam("old_access")),
-        accounts.c.refresh_token.is_not_distinct_from(bindparam("old_refresh")),
+@cache
+def _replacing(secrets: Secrets) -> Any:
+    columns = list(enumerate(secrets.columns))
+    unchanged = [column.is_not_distinct_from(bindparam(f"old_{number}")) for number, column in columns]
+    replaced: dict[str, Any] = {column.name: bindparam(f"new_{number}") for number, column in columns}
+    return (
+        update(secrets.table)
+        .where(secrets.table.c.id == bindparam("row"), *unchanged)
+        .values({**replaced, secrets.key.name: bindparam("key")})
     )
-    .values(
-        access_token=bindparam("new_access"),
-        refresh_token=bindparam("new_refresh"),
-        token_key=bindparam("new_key"),
-    )
-)

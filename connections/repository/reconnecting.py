@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, null, select, update
 from connections.contract import AccountStatus
 from connections.models import accounts
 from connections.repository.accounts import NewAccount
+from connections.repository.refreshing import FREED
 from connections.sqltime import from_now
 
 
@@ -80,7 +81,7 @@ def _replacing() -> Any:
             refreshed_at=from_now(),
             access_expires_at=bindparam("access_expires_at"),
             refresh_at=from_now("refresh_in"),
-            refresh_fence=accounts.c.refresh_fence + 1,
+            refresh_fence=FREED,
             refresh_failures=0,
             last_error=null(),
             last_error_at=null(),

@@ -11,6 +11,7 @@ from connections.models import (
     connect_batches,
     connect_tasks,
     idempotency_keys,
+    retired_sessions,
     webhook_deliveries,
     webhooks,
 )
@@ -62,6 +63,8 @@ def retentions(*, task_seconds: float, audit_seconds: float) -> tuple[Retention,
         Retention(webhook_deliveries.c.finished_at, _DEAD_LETTER_SECONDS, webhook_deliveries.c.status == "dead"),
         Retention(webhooks.c.deleted_at, _DAY_SECONDS, ~_HAS_DELIVERIES),
         Retention(audit_log.c.at, audit_seconds),
+        # Those that are to be ended go with whoever gives them up, and says so.
+        Retention(retired_sessions.c.expires_at, 0.0, retired_sessions.c.end_at.is_(None)),
     )
 
 

@@ -31,6 +31,7 @@ from tests.canary import batch
 from tests.canary.person import Person
 
 LOGIN = "com.atproto.server.createSession"
+DELETE_SESSION = "com.atproto.server.deleteSession"
 
 Expected = tuple[int, str | None]
 
@@ -107,6 +108,15 @@ def and_polls(person: Person, password: str | None = None) -> httpx.Response:
     return accepted
 
 
+def and_disconnects(person: Person) -> httpx.Response:
+    account_id = person.connect().json()["id"]
+    return person.client.delete(f"/v1/accounts/{account_id}")
+
+
+def lets_no_session_end(control: ControlClient, person: Person) -> None:
+    control.order(Status(status=500, body=echo(person), method=DELETE_SESSION, account=person.did, times=1))
+
+
 def echo(person: Person) -> str:
     """What a server sends that repeats what it was sent."""
     return json.dumps(
@@ -138,6 +148,8 @@ CASES: dict[str, Case] = {
         lambda person: person.connect(headers={"Prefer": "wait=1"}),
     ),
     "connected already": Case((409, "ACCOUNT_ALREADY_CONNECTED"), twice),
+    "disconnected": Case((200, None), and_disconnects),
+    "disconnected from a server that will not have it": Case((200, None), and_disconnects, lets_no_session_end),
     # --- wrong credentials
     "a wrong password": Case(REJECTED, lambda person: person.connect(f"{person.password}-not")),
     "blanks around": Case(REJECTED, lambda person: person.connect(f" {person.password} \t-not")),

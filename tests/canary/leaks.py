@@ -19,7 +19,7 @@ from cli.main import app
 from connections import tracing
 from connections.errors import CredentialsRejected
 from connections.settings import Settings
-from connections.verified import Credentials, VerifiedAccount
+from connections.verified import Credentials, Refreshed, StoredAccount, VerifiedAccount
 from worker.pace import Pace
 from worker.platforms.base import BeforeLogin, Platform, build_platforms
 
@@ -103,8 +103,14 @@ class Leaky:
         )
         return LEAKS[credentials.identifier.partition(".")[0]](credentials, verified)
 
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        return self._platform.refresh(account, deadline=deadline)
+
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self._platform.end_session(account, deadline=deadline)
+
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        self._platform.end_retired(account, host, refresh_token, deadline=deadline)
 
     def open_circuits(self) -> Mapping[str, int]:
         return self._platform.open_circuits()

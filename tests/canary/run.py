@@ -11,11 +11,12 @@ import httpx
 from celery import Celery
 from sqlalchemy import func, select, update
 
-from connections.models import connect_tasks
+from connections.models import IS_KEPT_ALIVE, accounts, connect_tasks
 from connections.settings import Environment
 from connections.sqltime import from_now
 from connections.vault import WorkerKeys
-from sandbox.faults import Delay
+from sandbox.faults import Delay, Status
+from sandbox.methods import REFRESH_SESSION
 from tests.canary.cases import CASES, LOGIN, Expected
 from tests.canary.evidence import Evidence, files_under, keys_in, keys_of, monitored, process_of, rows_of
 from tests.canary.needles import Needles
@@ -82,6 +83,7 @@ class Run:
         self.answered: dict[str, Answered] = {}
         self.finds: set[tuple[str, str]] = set()
         self.sealed_while_queued = 0
+        self.refreshed = 0
         self._make_password = app_shaped if shaped else canary
         self.people: list[Person] = []
         self._numbers = itertools.count(1)
@@ -118,6 +120,7 @@ class Run:
                 self.answered[KILLED] = orphan.wait()
                 if visit is not None:
                     visit(self)
+                self._refresh_sessions()
                 self._ask_the_service_endpoints()
             self._look_at_stores()
             processes.enter_context(self._worker_with_wrong_keys())
@@ -210,6 +213,25 @@ class Run:
         for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/v1/nowhere"):
             client.get(path)
         client.request("BREW", CONNECT)
+
+    def _refresh_sessions(self) -> None:
+        """Of everybody who is connected: most are refreshed, one meets a failure and one is refused."""
+        self.control.order(Status(status=500, method=REFRESH_SESSION, times=1))
+        with self.stack.database.write() as connection:
+            dids = list(connection.execute(select(accounts.c.external_id).where(IS_KEPT_ALIVE)).scalars())
+            connection.execute(update(accounts).values(refresh_at=from_now(), refresh_fence=0))
+        self.control.take_down(dids[-1])
+        self._until_refreshed()
+        self.refreshed = self.control.count(REFRESH_SESSION)
+
+    def _until_refreshed(self) -> None:
+        query = select(func.count()).where(IS_KEPT_ALIVE, accounts.c.refresh_fence < 2)
+
+        def are_tried() -> bool:
+            with self.stack.database.read() as connection:
+                return connection.execute(query).scalar_one() == 0
+
+        wait_until(are_tried, what="all sessions to be refreshed", seconds=60)
 
     def _inspect(self) -> None:
         with Celery(broker=self.stack.valkey.url, set_as_current=False) as app:

@@ -33,10 +33,12 @@ HARMLESS = {
     "KeyUse.tokens",
     "PlatformShape.password",
     "Playground.env",
+    "Secrets.key",
     "Settings.env",
     "Webhook.secret_preview",
     "WebhookRow.secret_preview",
     "WorkerKeys.tokens",
+    "_Exchange.secrets",
 }
 
 

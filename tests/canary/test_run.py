@@ -101,6 +101,10 @@ def test_logs_are_redacted_in_one_run_and_not_in_the_other(run: Run) -> None:
     assert (REDACTED.encode() in run.evidence.of(channels.OUTPUT)) is (run.stack.entry == "cli")
 
 
+def test_sessions_were_refreshed(run: Run) -> None:
+    assert run.refreshed > 2
+
+
 def test_what_was_sealed_is_erased_when_its_task_ends(run: Run) -> None:
     assert run.sealed_while_queued > 0
     with run.stack.database.read() as connection:

@@ -18,6 +18,8 @@ def test_it_has_a_row_for_each_question() -> None:
         "Budgets",
         "Workers and pools",
         "Batches",
+        "Sessions",
+        "Sessions kept alive",
         "Webhooks",
     ]
 

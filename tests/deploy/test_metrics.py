@@ -76,6 +76,8 @@ def test_of_a_worker(database: Database) -> None:
     metrics.requested("bsky.social", 200, 0.1)
     metrics.swept("connect")
     metrics.webhook_attempted("delivered")
+    metrics.session_ended("bluesky", "ended")
+    metrics.refreshed("bluesky", "refreshed")
     platforms = build_platforms(Settings(dns_servers=("127.0.0.1:53",)), Unpaced())
     room = Room(requests=1, rate=1, wait=0, seconds=None)
     metrics.watch(database, lambda: {"bsky.social": room}, threads=1, busy=lambda: 0, platforms=platforms)

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from unipost import AsyncUniPost, UniPost
-from unipost.errors import AuthError, UniPostError, ValidationError
+from unipost.errors import AuthError, NotFoundError, UniPostError, ValidationError
 from unipost.types import SocialAccount, _from_dict
 
 from sandbox.client import SandboxAccount
+from sandbox.process import SandboxProcess
 from tests.e2e.stack import Service
 from tests.factories import Tenant
+from tests.servers import wait_until
 
 SPELLINGS = {"as documented": ("handle", "app_password"), "as in the samples": ("identifier", "password")}
 
@@ -24,6 +26,9 @@ class Sync:
     async def connect(self, credentials: dict[str, str], **more: str) -> SocialAccount:
         return self._client.accounts.connect(platform="bluesky", credentials=credentials, **more)
 
+    async def disconnect(self, account_id: str) -> None:
+        self._client.accounts.disconnect(account_id)
+
 
 class Async:
     """The SDK's asynchronous client. Its `accounts` has no `connect` (0.7.0), so this sends the synchronous client's
@@ -36,6 +41,9 @@ class Async:
         body: dict[str, Any] = {"platform": "bluesky", "credentials": credentials, **more}
         answer = await self._client.accounts._http.post("/v1/accounts/connect", body=body)
         return _from_dict(SocialAccount, answer["data"])
+
+    async def disconnect(self, account_id: str) -> None:
+        await self._client.accounts._http.delete(f"/v1/accounts/{account_id}")
 
 
 Client = Sync | Async
@@ -102,3 +110,27 @@ async def test_a_second_connect_is_a_conflict(sdk: Client, account: SandboxAccou
 
     assert (caught.value.status, caught.value.code) == (409, "account_already_connected")
     assert caught.value.details == {"account_id": first.id}
+
+
+async def test_what_is_disconnected_can_be_connected_again(
+    sdk: Client, account: SandboxAccount, sandbox: SandboxProcess
+) -> None:
+    first = await sdk.connect(credentials(account))
+
+    await sdk.disconnect(first.id)
+    await sdk.disconnect(first.id)
+    second = await sdk.connect(credentials(account))
+
+    assert (second.status, second.account_name) == ("active", account.handle)
+    assert second.id != first.id
+    wait_until(lambda: sandbox.control.open_sessions(account.did) == 1, what="the end of the first session")
+
+
+async def test_another_workspaces_account_cannot_be_disconnected(
+    service: Service, sdk: Client, account: SandboxAccount
+) -> None:
+    connected = await sdk.connect(credentials(account))
+
+    for client in (Sync(service, service.tenant()), Async(service, service.tenant())):
+        with pytest.raises(NotFoundError):
+            await client.disconnect(connected.id)

@@ -48,11 +48,12 @@ def shorten_first_sweep() -> None:
 
 def shorten_lease() -> None:
     from connections import dispatching, settlement  # noqa: PLC0415
-    from worker import bootstrap  # noqa: PLC0415
+    from worker import bootstrap, session_keeper  # noqa: PLC0415
 
     shorten(settlement, "_RESEND_SECONDS", RESEND_SECONDS)
     shorten(dispatching, "_SWEEP_SENT_SECONDS", RESEND_SECONDS)
     shorten(bootstrap, "_SETTLING_SECONDS", SETTLING_SECONDS)
+    shorten(session_keeper, "_STORING_SECONDS", SETTLING_SECONDS)
 
 
 def shorten(module: ModuleType, constant: str, seconds: float) -> None:
@@ -61,6 +62,7 @@ def shorten(module: ModuleType, constant: str, seconds: float) -> None:
 
 
 def hold_at_points(orders: Orders, name: str) -> None:
+    from connections.keeping import Keeping  # noqa: PLC0415
     from connections.settlement import Settlement  # noqa: PLC0415
     from worker.settle import Settler  # noqa: PLC0415
 
@@ -97,6 +99,7 @@ def hold_at_points(orders: Orders, name: str) -> None:
     around(Settlement, "open_credentials", of_task, before=Point.CLAIMED)
     around(Settlement, "succeed", of_task, before=Point.LOGGED_IN, after=Point.SETTLED)
     around(Settlement, "postpone", of_task, before=Point.FAILED)
+    around(Keeping, "store", of_task, before=Point.REFRESHED)
     # Rows of one message are settled together; the first speaks for them.
     around(Settler, "keep_all", lambda rows: str(rows[0].held.task.id), before=Point.LOGGED_IN, after=Point.SETTLED)
 

@@ -17,6 +17,7 @@ class Point(StrEnum):
     CLAIMED = "claimed"  # before the login
     FAILED = "failed"  # the login has failed for now, the next one is not planned yet
     LOGGED_IN = "logged-in"  # nothing is settled
+    REFRESHED = "refreshed"  # a session was replaced at its server, nothing is stored
     SETTLED = "settled"  # nothing is announced, the message not acknowledged
 
 

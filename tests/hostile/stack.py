@@ -43,6 +43,9 @@ class InlineQueue:
     def ask_for_dispatch(self) -> None:
         """There are no batches."""
 
+    def ask_to_end_sessions(self) -> None:
+        """Nobody is disconnected."""
+
     def unread(self) -> int:
         return 0
 

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from connections.platforms import PLATFORMS
 from connections.settings import Settings
-from connections.verified import Credentials, VerifiedAccount
+from connections.verified import Credentials, Refreshed, StoredAccount, VerifiedAccount
 from worker.pace import Pace
 
 
@@ -54,8 +54,25 @@ class Platform(Protocol):
         """
         ...
 
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        """Replaces the account's session by one that lives longer. The one before works on for a while, so that a new
+        one that is lost on the way can be asked for again.
+
+        Raises `SessionEnded` or `AccountUnavailable` when it is certain that the session is over, and for anything else
+        that goes wrong `TemporaryFailure`: then the session may have been replaced or not. Nothing else escapes.
+        """
+        ...
+
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         """Ends a session that will not be kept. Raises `TemporaryFailure` when the platform does not confirm."""
+        ...
+
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        """Ends a session that was kept at `host` and is not used any more; does nothing when it has ended. `account`
+        tells a host that fails for one from a host that fails for all.
+
+        Raises `TemporaryFailure` when the platform does not confirm, and nothing else, save bugs.
+        """
         ...
 
     def open_circuits(self) -> Mapping[str, int]:

@@ -33,7 +33,7 @@ MOST_RUNS = 4
 
 _CLAIMED_AT_ONCE = 10
 
-LEASE_SECONDS = 30.0
+DELIVERY_LEASE_SECONDS = 30.0
 # What is left of it when something is sent for the last time.
 _LAST_SECONDS = SEND_SECONDS + 10.0
 
@@ -118,7 +118,7 @@ class Deliverer:
     def _send_all(self, claim: Claim, until: float) -> bool:
         """False when its receiver is not to be asked any more just now. The first of them is sent however late it is:
         every turn gets on by one."""
-        lease_ends_at = time.monotonic() + LEASE_SECONDS - _LAST_SECONDS
+        lease_ends_at = time.monotonic() + DELIVERY_LEASE_SECONDS - _LAST_SECONDS
         for number, delivery in enumerate(claim.deliveries):
             if number and not self._may_go_on(min(until, lease_ends_at)):
                 self._deliveries.give_back(claim.deliveries[number:])

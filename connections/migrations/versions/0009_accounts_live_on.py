@@ -69,7 +69,7 @@ INDEXES: tuple[tuple[str, str, Sequence[str], str | None], ...] = (
     ("ix_session_requests_expires_at", "session_requests", ["expires_at"], None),
     ("ix_session_requests_available_at", "session_requests", ["available_at"], "finished_at IS NULL"),
     ("ix_webhooks_workspace_id", "webhooks", ["workspace_id", "id"], None),
-    ("ix_webhooks_sealing_key", "webhooks", ["sealing_key"], None),
+    ("ix_webhooks_sealing_key", "webhooks", ["sealing_key", "id"], "deleted_at IS NULL"),
     ("ix_webhooks_deleted_at", "webhooks", ["deleted_at"], "deleted_at IS NOT NULL"),
     ("ix_webhook_deliveries_finished_at", "webhook_deliveries", ["status", "finished_at"], None),
     ("ix_webhook_deliveries_due_at", "webhook_deliveries", ["webhook_id", "due_at"], "due_at IS NOT NULL"),

@@ -70,6 +70,15 @@ class PdsClient:
         )
         return str(response.raise_for_status().json()["password"])
 
+    def revoke_app_password(self, account: PdsAccount, name: str = "app") -> None:
+        """com.atproto.server.revokeAppPassword, which ends its sessions."""
+        body = {"name": name}
+        self.post("com.atproto.server.revokeAppPassword", token=account.access_token, json=body).raise_for_status()
+
+    def delete_account(self, did: str) -> None:
+        """com.atproto.admin.deleteAccount."""
+        self.post("com.atproto.admin.deleteAccount", headers=self._admin, json={"did": did}).raise_for_status()
+
     def deactivate(self, account: PdsAccount) -> None:
         """com.atproto.server.deactivateAccount."""
         self.post("com.atproto.server.deactivateAccount", token=account.access_token, json={}).raise_for_status()

@@ -4,13 +4,16 @@ Needs Node 20 or newer with npm, and on first use a C++ compiler: `npm ci` build
 two minutes, into `node_modules` beside this file.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import select
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -120,6 +123,16 @@ class RealNetwork:
     def take_down(self, did: str, *, applied: bool = True) -> None:
         """Take an account down, or restore it."""
         self.pds.take_down(did, applied=applied)
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Nobody of the network answers inside."""
+        assert self._process is not None, "the network is not running"
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def tombstone(self, did: str) -> None:
         """Tombstone a DID in the directory."""

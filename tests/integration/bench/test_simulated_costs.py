@@ -15,7 +15,7 @@ from connections.dispatching import Dispatching
 from connections.rate import Rate
 from connections.settlement import Settlement
 from connections.vault import Opener, Sealer, TokenCipher, WorkerKeys
-from connections.verified import Credentials, VerifiedAccount
+from connections.verified import Credentials, Refreshed, StoredAccount, VerifiedAccount
 from tests.factories import make_batch, make_tenant, verified
 from tests.servers import Valkey
 from worker.announce import Announcer
@@ -51,7 +51,13 @@ class Hosted:
             answered(200, {})
         return verified(f"did:plc:{handle}", handle)
 
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        raise AssertionError("no session is refreshed here")
+
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
+        raise AssertionError("every session is kept")
+
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
         raise AssertionError("every session is kept")
 
     def open_circuits(self) -> Mapping[str, int]:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from typer.testing import CliRunner, Result
 
 from cli.main import app
 from connections import rotation
 from connections.db import Database
 from connections.models import accounts, connect_tasks
+from connections.repository.retiring import retire_sessions
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.settlement import Settlement
@@ -99,7 +100,7 @@ def test_a_rotation_in_three_commands(operator: Operator) -> None:
     first = operator("keys", "rotate")
     assert (first.exit_code, first.stderr) == (0, "")
     assert "New keys: s2, t2" in first.stdout
-    assert "Accounts re-encrypted: 1, in 0." in first.stdout
+    assert "Rows re-encrypted: 1, in 0." in first.stdout
     assert "s1 is needed by 1 connect task, and goes when the last of them has ended." in first.stdout
     assert re.search(r"t1 stays until \d\d:\d\d:\d\dZ", first.stdout)
     assert first.stdout.endswith("Run `connector keys rotate` again then, or with --wait.\n")
@@ -124,7 +125,7 @@ def test_a_second_run_gives_the_rows_of_the_first_their_grace_period(operator: O
     operator.store.save_ring(ring)
     operator.store.save_excerpt(ring.for_shim(an_hour_ago))
 
-    assert "Accounts re-encrypted: 1" in operator("keys", "rotate").stdout
+    assert "Rows re-encrypted: 1" in operator("keys", "rotate").stdout
     second = operator("keys", "rotate")
 
     assert re.search(r"t1 stays until \d\d:\d\d:\d\dZ", second.stdout)
@@ -152,6 +153,7 @@ def test_monitors_read_json(operator: Operator) -> None:
         ("tokens", "t2", "current", 0),
         ("tokens", "t1", "retiring", 0),
     ]
+    assert told[0]["needed_by"] == {}
     assert told[1]["retires_at"] > told[0]["created_at"] > told[1]["created_at"]
 
 
@@ -171,6 +173,19 @@ def test_a_lost_key_is_loud(operator: Operator, settings: Settings) -> None:
     assert (rotated.exit_code, rotated.stderr) == (1, f"connector: {loss}\n")
 
 
+def test_every_kind_of_row_is_told(operator: Operator) -> None:
+    operator.settle(operator.accept("alice"))
+    operator.settle(operator.accept("bob"))
+    with operator.database.write() as connection:
+        retire_sessions(connection, connection.execute(select(accounts.c.id).limit(1)).scalar_one())
+    operator.store.save_ring(operator.store.load_ring().rotated(now=datetime.now(UTC)))
+
+    assert ["tokens", "t1", "3", "needed by 2 accounts and 1 retired session"] in operator.table()
+    told = json.loads(operator("keys", "status", "--json").stdout)
+    assert told[-1]["needed_by"] == {"accounts": 2, "retired sessions": 1}
+    assert "Rows re-encrypted: 3" in operator("keys", "rotate").stdout
+
+
 def test_tokens_that_do_not_decrypt_are_named(operator: Operator) -> None:
     operator.settle(operator.accept("alice"))
     with operator.database.write() as connection:
@@ -178,7 +193,7 @@ def test_tokens_that_do_not_decrypt_are_named(operator: Operator) -> None:
     rotated = operator("keys", "rotate")
 
     assert rotated.exit_code == 1
-    told = f"tokens that do not decrypt with the key they name, in 1 of the accounts: {account_id}"
+    told = f"secrets that do not open with the key they name, in 1 of the rows: {account_id}"
     assert rotated.stderr == f"connector: {told}\n"
 
 

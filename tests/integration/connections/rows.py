@@ -45,7 +45,7 @@ class Size:
     idempotency_keys: int = 50_000
     batches: int = 2_000
     batch_tasks: int = 8_000
-    retired_sessions: int = 5_000
+    retired_sessions: int = 20_000
     connect_sessions: int = 5_000
     session_requests: int = 5_000
     webhooks: int = 2_000
@@ -144,11 +144,12 @@ def fill(connection: Connection, size: Size = Size()) -> None:
                 "account_id": f"sa_{n}",
                 "platform": "bluesky",
                 "host": "https://pds.test",
-                "refresh_token": b"key1.refresh",
+                # As long as they are: where rows are few and short, Postgres had rather read them all.
+                "refresh_token": b"key1.refresh".ljust(400),
                 "token_key": "key1",
                 "retired_at": now,
                 "expires_at": now + DAY * (0.9 - n / size.retired_sessions),
-                "end_at": now if n % 10 == 0 else None,
+                "end_at": now if n % 20 == 0 else None,
             }
             for n in range(min(size.retired_sessions, size.accounts))
         ],

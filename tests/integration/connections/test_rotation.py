@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import Connection, delete, select, text, update
 
 from connections import rotation
 from connections.db import Database
 from connections.ids import new_id
-from connections.models import HAS_CREDENTIALS, HAS_TOKENS, accounts, connect_tasks
+from connections.models import HAS_CREDENTIALS, HAS_TOKENS, accounts, connect_tasks, retired_sessions, webhooks
 from connections.repository import keys
 from connections.repository.accounts import NewAccount, insert_account
+from connections.repository.disconnecting import disconnect_account
+from connections.repository.keys import Secrets
+from connections.repository.retiring import retire_sessions
 from connections.rotation import GRACE, KeyReport, KeyState
 from connections.service import ConnectService
 from connections.settings import Environment, Settings
@@ -26,11 +30,13 @@ from connections.vault import (
     Followed,
     KeyStore,
     Opener,
+    SealedFor,
     Sealer,
     ShimKeys,
     TokenCipher,
     WorkerKeys,
     generate_keys,
+    key_id_of,
 )
 from connections.verified import Session
 from tests.factories import Tenant, connect_command, make_tenant, verified
@@ -75,6 +81,53 @@ class Bench:
                 assert insert_account(connection, account)
         return ids
 
+    def retire_session(self, cipher: TokenCipher | None = None) -> str:
+        """The id of a session that an account has left."""
+        (account_id,) = self.add_accounts(1, cipher)
+        with self.database.write() as connection:
+            retire_sessions(connection, account_id)
+            disconnect_account(connection, account_id)
+            query = select(retired_sessions.c.id).where(retired_sessions.c.account_id == account_id)
+            session_id: str = connection.execute(query).scalar_one()
+        return session_id
+
+    def add_webhook(self, **values: object) -> str:
+        webhook_id = new_id("wh")
+        bound_to = SealedFor(task_id=webhook_id, workspace_id=self.tenant.workspace_id)
+        sealed = Sealer(self.store.load_excerpt()).seal({"secret": f"canary {webhook_id}"}, bound_to)
+        row = {
+            "id": webhook_id,
+            "workspace_id": self.tenant.workspace_id,
+            "name": "hook",
+            "url": "https://receiver.test",
+            "events": [],
+            "active": True,
+            "sealed_secret": sealed,
+            "sealing_key": key_id_of(sealed),
+            "secret_preview": "…",
+            "created_at": NOW,
+            "updated_at": NOW,
+        }
+        with self.database.write() as connection:
+            connection.execute(webhooks.insert().values({**row, **values}))
+        return webhook_id
+
+    def check_others(self) -> tuple[list[str | None], list[str]]:
+        """Every retired token decrypts and every webhook's secret opens. Gives the keys of both, as their rows say."""
+        opener = Opener(self.store.load_ring())
+        with self.database.read() as connection:
+            sessions = connection.execute(select(retired_sessions)).all()
+            hooks = connection.execute(select(webhooks).where(webhooks.c.deleted_at.is_(None))).all()
+        for row in sessions:
+            token = self.cipher.decrypt(row.refresh_token, Cell(row.account_id, "refresh_token"))
+            assert token == f"refresh {row.account_id}"
+            assert row.token_key in (None, key_id_of(row.refresh_token))
+        for row in hooks:
+            opened = opener.open(row.sealed_secret, SealedFor(task_id=row.id, workspace_id=row.workspace_id))
+            assert opened == {"secret": f"canary {row.id}"}
+            assert row.sealing_key == key_id_of(row.sealed_secret)
+        return [row.token_key for row in sessions], [row.sealing_key for row in hooks]
+
     def accept(self) -> str:
         command = connect_command(f"person{next(_numbers)}.test")
         return self.service.accept(self.tenant.caller, command, request_id="r", reply_to="s", wait=0).task_id
@@ -88,7 +141,7 @@ class Bench:
     def rotate(self, *, now: datetime = NOW) -> list[str]:
         """One round, as `connector keys rotate` makes it. Returns what was removed from the ring."""
         rotation.begin(self.store, self.database, now=now)
-        rotation.reencrypt_tokens(self.store, self.database, clock=lambda: now)
+        rotation.exchange_secrets(self.store, self.database, clock=lambda: now)
         return rotation.retire(self.store, self.database, now=now)
 
     @property
@@ -197,7 +250,7 @@ def test_old_keys_outlive_the_last_exchange_by_the_grace_period_whichever_run_lo
             raise Crash
 
     with pytest.raises(Crash):
-        rotation.reencrypt_tokens(files.store, files.database, clock=lambda: next(dates), on_batch=stop_at_the_last)
+        rotation.exchange_secrets(files.store, files.database, clock=lambda: next(dates), on_batch=stop_at_the_last)
 
     before = batches[-1] + GRACE - timedelta(seconds=1)
     assert files.rotate(now=before) == []
@@ -209,7 +262,7 @@ def test_no_row_is_exchanged_before_the_ring_says_so(files: Bench) -> None:
     files.add_accounts(1)
     rotation.begin(files.store, files.database, now=NOW)
     with pytest.raises(Crash):
-        rotation.reencrypt_tokens(CrashingStore(files.store, 1, after=False), files.database, clock=lambda: NOW)
+        rotation.exchange_secrets(CrashingStore(files.store, 1, after=False), files.database, clock=lambda: NOW)
 
     assert files.states()["t1"] == (KeyState.NEEDED, 1)
 
@@ -221,7 +274,7 @@ def test_the_ring_is_not_written_for_each_batch(files: Bench, monkeypatch: pytes
     files.store = counting = CrashingStore(files.store, 0, after=False)
 
     dates = (NOW + timedelta(seconds=half / 2) for half in itertools.count())
-    rotation.reencrypt_tokens(counting, files.database, clock=lambda: next(dates))
+    rotation.exchange_secrets(counting, files.database, clock=lambda: next(dates))
 
     assert counting.saves == 3  # in two seconds
     assert counting.load_ring().exchanged_at == NOW + timedelta(seconds=2)
@@ -295,10 +348,111 @@ def test_tokens_that_do_not_decrypt_are_told_and_keep_their_key(files: Bench) ->
         connection.execute(damage.values(access_token=b"t1." + bytes(40)))
     rotation.begin(files.store, files.database, now=NOW)
 
-    done = rotation.reencrypt_tokens(files.store, files.database, clock=lambda: NOW)
+    done = rotation.exchange_secrets(files.store, files.database, clock=lambda: NOW)
 
-    assert (done.accounts, done.unreadable) == (2, (broken,))
+    assert (done.rows, done.unreadable) == (2, (broken,))
     assert rotation.retire(files.store, files.database, now=LATER) == ["s1"]
+
+
+def test_what_outlives_its_account_comes_under_the_new_keys_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "BATCH_ROWS", 2)
+    for _ in range(3):
+        bench.retire_session()
+        bench.add_webhook()
+    assert bench.states() == {"s1": (KeyState.CURRENT, 3), "t1": (KeyState.CURRENT, 3)}
+
+    assert bench.rotate() == []
+    assert bench.states() == {
+        "s2": (KeyState.CURRENT, 3),
+        "s1": (KeyState.RETIRING, 0),
+        "t2": (KeyState.CURRENT, 3),
+        "t1": (KeyState.RETIRING, 0),
+    }
+    assert bench.rotate(now=LATER) == ["s1", "t1"]
+    assert bench.check_others() == (["t2"] * 3, ["s2"] * 3)
+
+
+def test_each_kind_of_row_keeps_its_key(files: Bench) -> None:
+    files.retire_session()
+    files.add_webhook()
+    rotation.begin(files.store, files.database, now=NOW)
+
+    assert rotation.retire(files.store, files.database, now=LATER) == []
+    needed = {
+        each.id: {secrets.many: rows for secrets, rows in each.needed_by}
+        for each in rotation.report(files.store, files.database, now=LATER)
+    }
+    assert (needed["s1"], needed["t1"]) == ({"webhooks": 1}, {"retired sessions": 1})
+
+
+def test_a_webhook_sealed_with_an_old_excerpt_is_found_by_the_next_round(files: Bench) -> None:
+    excerpt = files.store.load_excerpt()
+    files.rotate()
+    current = files.store.load_excerpt()
+    files.store.save_excerpt(excerpt)
+    files.add_webhook()
+    files.store.save_excerpt(current)
+
+    assert rotation.retire(files.store, files.database, now=LATER) == ["t1"]
+    assert files.rotate(now=LATER) == []
+    assert files.rotate(now=LATER + GRACE) == ["s1"]
+    assert files.check_others() == ([], ["s2"])
+
+
+def test_a_session_whose_key_nobody_knows_is_not_forgotten(files: Bench) -> None:
+    files.retire_session()
+    with files.database.write() as connection:
+        connection.execute(update(retired_sessions).values(token_key=None))
+    rotation.begin(files.store, files.database, now=NOW)
+    assert files.states()[None] == (KeyState.UNNAMED, 1)
+
+    files.rotate()
+
+    assert files.check_others() == (["t2"], [])
+
+
+def test_a_webhook_that_was_deleted_needs_no_key(files: Bench) -> None:
+    files.add_webhook(deleted_at=NOW, sealed_secret=b"erased")
+    files.rotate()
+
+    assert rotation.retire(files.store, files.database, now=LATER) == ["s1", "t1"]
+
+
+def test_what_does_not_open_is_told_and_keeps_its_key(files: Bench) -> None:
+    webhook_id, session_id = files.add_webhook(), files.retire_session()
+    with files.database.write() as connection:
+        connection.execute(update(webhooks).values(sealed_secret=b"s1." + bytes(80)))
+        connection.execute(update(retired_sessions).values(refresh_token=b"t1." + bytes(80)))
+    rotation.begin(files.store, files.database, now=NOW)
+
+    done = rotation.exchange_secrets(files.store, files.database, clock=lambda: NOW)
+
+    assert (done.rows, {*done.unreadable}) == (0, {webhook_id, session_id})
+    assert rotation.retire(files.store, files.database, now=LATER) == []
+
+
+def test_who_ends_a_session_or_replaces_a_secret_meanwhile_wins(files: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, rotated, plain = files.retire_session(), files.add_webhook(), files.add_webhook()
+    rotation.begin(files.store, files.database, now=NOW)
+    bound_to = SealedFor(task_id=rotated, workspace_id=files.tenant.workspace_id)
+    new = Sealer(files.store.load_ring().for_shim()).seal({"secret": "a new one"}, bound_to)
+    replace = keys.replace_secrets
+
+    def write_first(connection: Connection, secrets: Secrets, *arguments: Any, **named: Any) -> None:
+        if secrets is keys.RETIRED_TOKENS:
+            connection.execute(delete(retired_sessions).where(retired_sessions.c.id == ended))
+        if secrets is keys.WEBHOOK_SECRETS:
+            connection.execute(update(webhooks).where(webhooks.c.id == rotated).values(sealed_secret=new))
+        replace(connection, secrets, *arguments, **named)
+
+    monkeypatch.setattr(keys, "replace_secrets", write_first)
+    rotation.exchange_secrets(files.store, files.database, clock=lambda: NOW)
+
+    with files.database.read() as connection:
+        assert connection.execute(select(retired_sessions)).all() == []
+        rows = {row.id: row for row in connection.execute(select(webhooks))}
+    assert rows[rotated].sealed_secret == new
+    assert (rows[plain].sealing_key, key_id_of(rows[plain].sealed_secret)) == ("s2", "s2")
 
 
 class Crash(Exception):
@@ -379,11 +533,11 @@ def test_a_crash_between_two_batches_loses_nothing(files: Bench, monkeypatch: py
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rotation.reencrypt_tokens(files.store, files.database, clock=lambda: NOW, on_batch=stop)
+        rotation.exchange_secrets(files.store, files.database, clock=lambda: NOW, on_batch=stop)
     assert (files.states()["t1"], files.states()["t2"]) == ((KeyState.NEEDED, 3), (KeyState.CURRENT, 2))
     assert files.check_tokens() == 5
 
-    assert rotation.reencrypt_tokens(files.store, files.database, clock=lambda: NOW).accounts == 3
+    assert rotation.exchange_secrets(files.store, files.database, clock=lambda: NOW).rows == 3
     assert files.check_tokens() == 5
 
 
@@ -396,7 +550,7 @@ def test_a_run_that_outlives_the_next_rotation_keeps_up_with_it(files: Bench, mo
         if "t3" not in files.ids:
             files.store.save_ring(files.store.load_ring().rotated(now=NOW))
 
-    rotation.reencrypt_tokens(files.store, files.database, clock=lambda: NOW, on_batch=overtake)
+    rotation.exchange_secrets(files.store, files.database, clock=lambda: NOW, on_batch=overtake)
 
     assert (files.states()["t2"][1], files.states()["t3"][1]) == (2, 2)
 
@@ -406,7 +560,7 @@ def test_who_writes_a_row_meanwhile_wins(files: Bench, monkeypatch: pytest.Monke
     """A token is refreshed, and an account disconnected, between the reading of a batch and its writing."""
     refreshed, disconnected, plain = sorted(files.add_accounts(3))
     rotation.begin(files.store, files.database, now=NOW)
-    replace = keys.replace_tokens
+    replace = keys.replace_secrets
 
     def write_first(connection: object, *arguments: object, **named: object) -> None:
         new = files.cipher.encrypt("new canary", Cell(refreshed, column))
@@ -420,8 +574,8 @@ def test_who_writes_a_row_meanwhile_wins(files: Bench, monkeypatch: pytest.Monke
         )
         replace(connection, *arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(keys, "replace_tokens", write_first)
-    rotation.reencrypt_tokens(files.store, files.database, clock=lambda: NOW)
+    monkeypatch.setattr(keys, "replace_secrets", write_first)
+    rotation.exchange_secrets(files.store, files.database, clock=lambda: NOW)
 
     with files.database.read() as connection:
         rows = {row.id: row for row in connection.execute(select(accounts))}

@@ -26,7 +26,7 @@ import worker.heartbeat
 import worker.watchdog
 from cli.celery_processes import run_worker
 from connections.settings import Settings
-from connections.verified import Credentials, VerifiedAccount
+from connections.verified import Credentials, Refreshed, StoredAccount, VerifiedAccount
 from tests.factories import verified
 from tests.integration.worker.stack import THREADS
 from worker.platforms.base import BeforeLogin
@@ -98,7 +98,13 @@ class StagedPlatform:
             ACTS[handle.partition("-")[0]]()
         return verified(f"did:plc:{handle}", handle)
 
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        raise AssertionError("no session is refreshed here")
+
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
+        """There is none."""
+
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
         """There is none."""
 
     def open_circuits(self) -> Mapping[str, int]:

@@ -18,7 +18,7 @@ from connections.rate import Rate
 from connections.settlement import Settlement
 from connections.sqltime import from_now
 from connections.vault import Opener, Sealer, TokenCipher, WorkerKeys
-from connections.verified import Credentials, VerifiedAccount
+from connections.verified import Credentials, Refreshed, StoredAccount, VerifiedAccount
 from messaging.depth import redis_depth
 from tests.factories import MadeBatch, NoLoginLimits, Tenant, make_batch, make_tenant, verified
 from worker.announce import Announcer
@@ -62,8 +62,14 @@ class Platform:
         self.logins.append(handle)
         return verified(f"did:plc:{handle}", self.login_names.get(handle, handle))
 
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        raise AssertionError("no session is refreshed here")
+
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
         self.ended.append(account)
+
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        raise AssertionError("no account is left")
 
     def open_circuits(self) -> Mapping[str, int]:
         return {}

@@ -89,6 +89,7 @@ def test_beat_tells_of_the_whole(stack: Stack) -> None:
         assert metrics("connector_oldest_task_seconds", queue="connect.bulk") == 0
         assert metrics("connector_batches_running") == 0
         assert metrics("connector_batch_rows", state="waiting") == 0
+        assert metrics("connector_refresh_overdue_seconds") == 0
         assert (metrics("connector_workers"), metrics("connector_worker_threads")) == (0, 0)
         wait_until(lambda: bool(metrics("connector_beat_ticks_total", task="sweep")), what="beat to tick")
         assert metrics("connector_queue_messages", queue="connect") == 0

@@ -29,7 +29,7 @@ from tests.factories import Tenant, make_tenant
 from tests.receiver import Answer, Got, Receiver, running_receiver
 from tests.servers import free_port, wait_until
 from worker.egress import Egress
-from worker.webhooks.delivering import LEASE_SECONDS, Deliverer
+from worker.webhooks.delivering import DELIVERY_LEASE_SECONDS, Deliverer
 from worker.webhooks.sending import Sender
 
 
@@ -51,7 +51,7 @@ class Part:
         self.database = database
         self.tenant: Tenant = make_tenant(database)
         self.api = Webhooks(database, Sealer(keys.for_shim()), settings)
-        self.table = Deliveries(database, Opener(keys), lease_seconds=LEASE_SECONDS)
+        self.table = Deliveries(database, Opener(keys), lease_seconds=DELIVERY_LEASE_SECONDS)
         self.egress = Egress(settings)
         self.is_stopping = False
         self.deliverer = self.worker(Sender(self.egress).send)
@@ -555,7 +555,7 @@ class TestTheEnd:
         part.emit("sa_1")
         strangers = Opener(WorkerKeys.generate(settings.env))
         locked_out = Deliverer(
-            Deliveries(part.database, strangers, lease_seconds=LEASE_SECONDS),
+            Deliveries(part.database, strangers, lease_seconds=DELIVERY_LEASE_SECONDS),
             Sender(part.egress).send,
             is_stopping=lambda: False,
         )

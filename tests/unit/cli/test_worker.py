@@ -15,7 +15,7 @@ import sys
 import worker.bootstrap
 from celery.apps.worker import Worker
 
-def build_worker(settings, *senders):
+def build_worker(settings, *senders, **more):
     print(settings.worker_threads)
 
 def start(worker):

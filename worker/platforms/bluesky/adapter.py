@@ -19,7 +19,7 @@ from connections.errors import (
     TemporaryFailure,
 )
 from connections.settings import Settings, SettingsError
-from connections.verified import Credentials, Session, VerifiedAccount
+from connections.verified import Credentials, Refreshed, Session, StoredAccount, VerifiedAccount
 from worker.circuit import Circuits
 from worker.egress import Egress
 from worker.pace import Pace, promptly
@@ -29,6 +29,7 @@ from worker.platforms.bluesky.entryway import Entryway
 from worker.platforms.bluesky.errors import unreachable
 from worker.platforms.bluesky.handles import Handles
 from worker.platforms.bluesky.identity import Identities, Identity
+from worker.platforms.bluesky.refreshing import Refreshing
 from worker.platforms.bluesky.second_look import with_second_look
 from worker.platforms.bluesky.session import Sessions
 from worker.platforms.bluesky.xrpc import Server
@@ -45,14 +46,18 @@ class Bluesky:
         # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
         self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="handle-dns")
         # Apart from each other: a stranger's document can name any host as its PDS, the directory too.
-        self._circuits = {"look_ups": Circuits(), "logins": Circuits()}
-        look_ups, logins = self._circuits.values()
+        # A host that does not end or refresh a session may open them all the same.
+        self._circuits = {kind: Circuits() for kind in ("look_ups", "logins", "refreshes", "endings")}
+        look_ups, logins = self._circuits["look_ups"], self._circuits["logins"]
         self._handles = Handles(self._egress, settings, self._executor, look_ups)
         documents = Documents(self._egress, settings, look_ups)
         self._identities = Identities(self._handles, documents)
-        self._sessions = Sessions(self._egress, logins, pace)
+        self._sessions = Sessions(self._egress, logins, pace, refreshes=self._circuits["refreshes"])
         self._pace = pace
         self._entryway = Entryway(self._hosted, self._sessions, documents)
+        self._refreshing = Refreshing(
+            self._sessions, documents, self._identities, self._hosted, allows_test=self._allows_test
+        )
 
     def login_name(self, credentials: Credentials) -> str | None:
         with suppress(InvalidHandle):
@@ -110,9 +115,19 @@ class Bluesky:
         except HandleNotFound as not_found:
             raise self._handles.explain_not_found(identifier, deadline=deadline) or not_found from None
 
+    def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+        return self._refreshing.refresh(account, deadline=deadline)
+
     def end_session(self, account: VerifiedAccount, *, deadline: float) -> None:
+        self._end(account.host, account.session.refresh_token, deadline)
+
+    def end_retired(self, account: str, host: str, refresh_token: str, *, deadline: float) -> None:
+        with self._circuits["endings"].watch(host, account, deadline=deadline):
+            self._end(host, refresh_token, deadline)
+
+    def _end(self, host: str, refresh_token: str, deadline: float) -> None:
         try:
-            self._sessions.end(Server(account.host), account.session.refresh_token, deadline=deadline)
+            self._sessions.end(Server(host), refresh_token, deadline=deadline)
         except TemporaryFailure:
             raise
         except PlatformError as exc:

@@ -16,13 +16,20 @@ from connections.errors import (
     IdentityUnusable,
     MainPasswordRejected,
     PlatformError,
+    SessionEnded,
     TemporaryFailure,
     UpstreamFailed,
     UpstreamRateLimited,
 )
 from worker.egress import AddressRefused, EgressError, NoSuchName, Response, UrlRefused
 from worker.hints import retry_after
-from worker.platforms.bluesky.lexicon import CREATE_SESSION, DESCRIBE_REPO, RESOLVE_HANDLE, read_error_name
+from worker.platforms.bluesky.lexicon import (
+    CREATE_SESSION,
+    DESCRIBE_REPO,
+    REFRESH_SESSION,
+    RESOLVE_HANDLE,
+    read_error_name,
+)
 
 PROVIDER = "bluesky"
 DID_DOCUMENT = "DID document"
@@ -64,6 +71,15 @@ ANSWERS = (
     Row(CREATE_SESSION, 400, NAMED, CredentialsRejected),
     Row(CREATE_SESSION, 401, NAMED, CredentialsRejected),
     Row(CREATE_SESSION, 403, NAMED, CredentialsRejected),
+    # Of a session that was kept, by name and by a PDS, or it lives on: nothing else is told of it than what this says.
+    Row(REFRESH_SESSION, 401, "AccountTakedown", AccountUnavailable),
+    Row(REFRESH_SESSION, 401, "AccountSuspended", AccountUnavailable),
+    Row(REFRESH_SESSION, 400, "ExpiredToken", SessionEnded),
+    Row(REFRESH_SESSION, 401, "ExpiredToken", SessionEnded),
+    Row(REFRESH_SESSION, 400, "InvalidToken", SessionEnded),
+    Row(REFRESH_SESSION, 401, "InvalidToken", SessionEnded),
+    Row(REFRESH_SESSION, 401, "AuthenticationRequired", SessionEnded),
+    Row(REFRESH_SESSION, 400, "RepoNotFound", SessionEnded),
     Row(CREATE_SESSION, ANY, "MethodNotImplemented", IdentityUnusable),
     Row(CREATE_SESSION, ANY, "XRPCNotSupported", IdentityUnusable),
     Row(RESOLVE_HANDLE, ANY, "HandleNotFound", HandleNotFound),

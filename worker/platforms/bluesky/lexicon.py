@@ -20,6 +20,7 @@ CREATE_SESSION = "com.atproto.server.createSession"
 DELETE_SESSION = "com.atproto.server.deleteSession"
 DESCRIBE_REPO = "com.atproto.repo.describeRepo"
 DESCRIBE_SERVER = "com.atproto.server.describeServer"
+REFRESH_SESSION = "com.atproto.server.refreshSession"
 GET_REPO_STATUS = "com.atproto.sync.getRepoStatus"
 
 _ERROR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
@@ -34,7 +35,7 @@ class _Answer(BaseModel):
 
 
 class SessionAnswer(_Answer):
-    """`com.atproto.server.createSession`."""
+    """`com.atproto.server.createSession`, and `refreshSession`, which answers the same."""
 
     did: str
     handle: str
@@ -73,13 +74,16 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class CreatedSession:
-    """Output of `com.atproto.server.createSession`, as far as we read it. Never printed.
+    """Output of `com.atproto.server.createSession` and `refreshSession`, as far as we read it. Never printed.
 
-    `document` is what the server says the DID document is, None where it says nothing.
+    `status` says why an account is not active. `document` is what the server says the DID document is, None where it
+    says nothing.
     """
 
     did: str
+    handle: str
     is_active: bool
+    status: str | None
     document: Document | None
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
@@ -97,7 +101,9 @@ def read_session(body: bytes) -> CreatedSession:
         raise Malformed("a token that no header could carry")
     return CreatedSession(
         did=session.did,
+        handle=session.handle,
         is_active=session.active is not False,  # optional: older servers leave it out
+        status=session.status,
         document=_document_said(said),
         access_token=session.access_jwt,
         refresh_token=session.refresh_jwt,

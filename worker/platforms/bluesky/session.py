@@ -1,13 +1,11 @@
 """Logging in, believing only what fits, and logging out again."""
 
 import time
-from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
 import structlog
-from pydantic_core import from_json
 
 from connections.bluesky.app_password import AppPassword
 from connections.bluesky.identifier import Did
@@ -33,6 +31,7 @@ from worker.platforms.bluesky.lexicon import (
     DELETE_SESSION,
     DESCRIBE_SERVER,
     GET_REPO_STATUS,
+    REFRESH_SESSION,
     CreatedSession,
     Document,
     Malformed,
@@ -41,6 +40,7 @@ from worker.platforms.bluesky.lexicon import (
     read_repo_status,
     read_session,
 )
+from worker.platforms.bluesky.tokens import scope_of, session_of
 from worker.platforms.bluesky.xrpc import Server
 
 log = structlog.get_logger()
@@ -63,16 +63,18 @@ _SCOPES_REFUSED: Mapping[str, type[InvalidIdentity]] = {
     "com.atproto.access": MainPasswordRejected,
     "com.atproto.takendown": AccountUnavailable,
 }
-_STATUSES_UNAVAILABLE = frozenset({"takendown", "suspended"})
+STATUSES_UNAVAILABLE = frozenset({"takendown", "suspended"})
 _ALREADY_ENDED = frozenset({"ExpiredToken", "InvalidToken"})
 
 
 class Sessions:
     """Opens and ends sessions at the account's own PDS. Used by many threads at once."""
 
-    def __init__(self, egress: Egress, circuits: Circuits, pace: Pace) -> None:
+    def __init__(self, egress: Egress, circuits: Circuits, pace: Pace, *, refreshes: Circuits) -> None:
+        """`circuits` are those of logins. A host that refreshes no session may open them all the same."""
         self._egress = egress
         self._circuits = circuits
+        self._refreshes = refreshes
         self._pace = pace
 
     def open(self, identity: Identity, password: AppPassword, *, deadline: float) -> Session:
@@ -118,7 +120,7 @@ class Sessions:
                 with promptly():
                     self._discard(server, answer, deadline)
                 raise
-        return identity, Session(created.access_token, created.refresh_token)
+        return identity, session_of(created.access_token, created.refresh_token)
 
     def explain_rejection(self, server: Server, did: Did, rejected: CredentialsRejected, *, deadline: float) -> None:
         """Raises `AccountUnavailable` when the login was refused because the account is taken down: an app password is
@@ -133,6 +135,43 @@ class Sessions:
         if answer.status == 200 or read_error_name(answer.body) in _ALREADY_ENDED:
             return
         raise from_answer(DELETE_SESSION, answer)
+
+    def refresh(self, server: Server, did: Did, refresh_token: str, *, deadline: float) -> CreatedSession:
+        """Replaces a refresh token. Until the answer has come, and for some time after that, the old one works as well.
+
+        Raises `SessionEnded` or `AccountUnavailable` when the server says so by name, and `TemporaryFailure` whatever
+        else happens: a session is worth more than a server's bad day.
+        """
+        with self._refreshes.watch(server.origin, did, deadline=deadline):
+            answer = xrpc.procedure(
+                self._egress, server, REFRESH_SESSION, token=refresh_token, deadline=deadline, least=LEAST_SECONDS
+            )
+            if answer.status != 200:
+                raise self._refusal(server, did, answer, deadline)
+            try:
+                refreshed = read_session(answer.body)
+            except Malformed as exc:
+                raise unreachable(answer.status) from exc
+            if refreshed.did != did:
+                raise unreachable(answer.status)
+        return refreshed
+
+    def discard(self, server: Server, refresh_token: str, *, deadline: float) -> None:
+        """Ends a session that is not kept, as well as it can be."""
+        try:
+            self.end(server, refresh_token, deadline=deadline)
+        except PlatformError as exc:
+            log.warning("refused_session_not_ended", host=server.origin, cause=exc.code)
+
+    def _refusal(self, server: Server, did: Did, answer: Response, deadline: float) -> PlatformError:
+        """That a server does not know the account comes under a name that means anything (`InvalidRequest`), so it is
+        asked once more, by a call that has a name for it."""
+        if answer.status == 400 and read_error_name(answer.body) == "InvalidRequest":
+            deadline = min(deadline, time.monotonic() + STATUS_SECONDS)
+            asked = xrpc.query(self._egress, server, GET_REPO_STATUS, {"did": did}, deadline=deadline)
+            if asked.status == 400 and read_error_name(asked.body) == "RepoNotFound":
+                return from_answer(REFRESH_SESSION, asked)
+        return from_answer(REFRESH_SESSION, answer)
 
     def _log_in(self, server: Server, identifier: str, password: AppPassword, deadline: float) -> Response:
         body = {"identifier": identifier, "password": password.secret}
@@ -161,16 +200,13 @@ class Sessions:
             status = read_repo_status(answer.body) if answer.status == 200 else None
         except (PlatformError, Malformed):
             return False
-        return status in _STATUSES_UNAVAILABLE
+        return status in STATUSES_UNAVAILABLE
 
     def _discard(self, server: Server, answer: Response, deadline: float) -> None:
         refresh_token = find_refresh_token(answer.body)
         if refresh_token is None:
             return
-        try:
-            self.end(server, refresh_token, deadline=deadline)
-        except PlatformError as exc:
-            log.warning("refused_session_not_ended", host=server.origin, cause=exc.code)
+        self.discard(server, refresh_token, deadline=deadline)
 
 
 def read_created(answer: Response, *, hint: str | None) -> CreatedSession:
@@ -210,19 +246,3 @@ def check_usable(created: CreatedSession) -> None:
 def is_about(document: Document, identity: Identity) -> bool:
     """Whether a document agrees with what is known of the account; naming no server at all contradicts nothing."""
     return document.id == identity.did and (document.pds_endpoint is None or origin_in(document) == identity.pds)
-
-
-def scope_of(access_token: str) -> str | None:
-    """The `scope` claim of a token, unverified; None when it is no JWT (RFC 7519) or has none.
-
-    Tokens are formally opaque and this one comes from the PDS itself: good enough to refuse by, never to trust.
-    """
-    parts = access_token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = from_json(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:
-        return None
-    scope = claims.get("scope") if isinstance(claims, dict) else None
-    return scope if isinstance(scope, str) else None

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from connections.errors import CredentialsRejected, HostFailing, UpstreamFailed
-from tests.unit.worker.platforms.bluesky.conftest import CREATE, PDS, World, document, session
+from tests.unit.worker.platforms.bluesky.conftest import CREATE, DELETE, DID, PDS, World, document, session
 from tests.unit.worker.platforms.fakes import Asked, answer, refusal
 from worker.circuit import FAILURES
 
@@ -78,3 +78,20 @@ def test_a_pds_that_refuses_everyone_works(world: World) -> None:
     for did in DIDS:
         with pytest.raises(CredentialsRejected):
             world.connect(did)
+
+
+def end(world: World, account: str) -> None:
+    world.bluesky.end_retired(account, f"https://{PDS}", "a-refresh-token", deadline=world.deadline())
+
+
+def test_a_pds_that_ends_no_session_is_left_alone_with_that_and_opens_them_all_the_same(world: World) -> None:
+    world.reply(f"POST {PDS}/xrpc/{DELETE}", answer(501, content=b"no such method"))
+    for number in range(FAILURES):
+        with pytest.raises(UpstreamFailed):
+            end(world, f"sa_{number}")
+
+    with pytest.raises(HostFailing):
+        end(world, "sa_another")
+    assert world.calls(DELETE) == FAILURES
+    assert world.bluesky.open_circuits() == {"look_ups": 0, "logins": 0, "endings": 1}
+    assert world.connect().external_id == DID

@@ -13,6 +13,7 @@ from connections.errors import (
     IdentityUnusable,
     MainPasswordRejected,
     PlatformError,
+    SessionEnded,
     UpstreamFailed,
     UpstreamRateLimited,
 )
@@ -37,6 +38,7 @@ from worker.platforms.bluesky.lexicon import (
     CREATE_SESSION,
     DELETE_SESSION,
     DESCRIBE_REPO,
+    REFRESH_SESSION,
     RESOLVE_HANDLE,
     read_error_name,
 )
@@ -76,6 +78,17 @@ ANSWERED: list[tuple[str, int, str | None, type[PlatformError]]] = [
     (DID_DOCUMENT, 410, None, IdentityUnusable),
     (DID_DOCUMENT, 500, None, UpstreamFailed),
     (DELETE_SESSION, 500, "InternalServerError", UpstreamFailed),
+    (REFRESH_SESSION, 401, "AccountTakedown", AccountUnavailable),
+    (REFRESH_SESSION, 401, "AccountSuspended", AccountUnavailable),
+    *((REFRESH_SESSION, status, "ExpiredToken", SessionEnded) for status in (400, 401)),
+    *((REFRESH_SESSION, status, "InvalidToken", SessionEnded) for status in (400, 401)),
+    (REFRESH_SESSION, 401, "AuthenticationRequired", SessionEnded),
+    (REFRESH_SESSION, 400, "RepoNotFound", SessionEnded),
+    (REFRESH_SESSION, 400, "InvalidRequest", UpstreamFailed),
+    (REFRESH_SESSION, 400, UNKNOWN, UpstreamFailed),
+    (REFRESH_SESSION, 401, None, UpstreamFailed),
+    (REFRESH_SESSION, 500, "ExpiredToken", UpstreamFailed),
+    (REFRESH_SESSION, 429, None, UpstreamRateLimited),
     # Statuses that mean trouble on the way, whatever is called.
     *((CREATE_SESSION, status, None, UpstreamFailed) for status in (101, 204, 302, 307, 308, 404, 405, 408, 409, 413)),
     *((CREATE_SESSION, status, None, UpstreamFailed) for status in (500, 501, 502, 503, 504, 520, 599)),

@@ -4,8 +4,6 @@ import time
 from json import dumps
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from connections.errors import (
     AccountUnavailable,
@@ -13,6 +11,7 @@ from connections.errors import (
     IdentityUnusable,
     MainPasswordRejected,
     PlatformError,
+    TemporaryFailure,
     UpstreamFailed,
 )
 from connections.verified import Session, VerifiedAccount
@@ -26,13 +25,11 @@ from tests.unit.worker.platforms.bluesky.conftest import (
     PDS,
     STATUS,
     World,
-    deterministic,
     document,
     session,
     token,
 )
 from tests.unit.worker.platforms.fakes import answer, refusal
-from worker.platforms.bluesky.session import scope_of
 
 LOGIN = f"POST {PDS}/xrpc/{CREATE}"
 END = f"POST {PDS}/xrpc/{DELETE}"
@@ -282,6 +279,32 @@ def test_an_end_at_a_host_that_has_moved_inside_is_not_confirmed(world: World) -
         world.bluesky.end_session(account, deadline=time.monotonic() + 5)
 
 
+@pytest.mark.parametrize("reply", [answer(200, {}), refusal(400, "ExpiredToken"), refusal(400, "InvalidToken")])
+def test_a_session_that_was_kept_is_ended_where_it_was_opened(world: World, reply: bytes) -> None:
+    world.reply(END, reply)
+    end_retired(world)
+    (asked,) = world.network.calls(DELETE)
+    assert asked.headers["authorization"] == "Bearer a-refresh-token"
+
+
+@pytest.mark.parametrize("reply", [answer(500), answer(404), refusal(429, "RateLimitExceeded"), refusal(400, "Other")])
+def test_an_unconfirmed_end_of_a_kept_session_is_temporary(world: World, reply: bytes) -> None:
+    world.reply(END, reply)
+    with pytest.raises(TemporaryFailure):
+        end_retired(world)
+
+
+@pytest.mark.parametrize("addresses", [["10.0.0.1"], []], ids=["has moved inside", "is gone"])
+def test_a_host_that_cannot_be_called_confirms_no_end(world: World, addresses: list[str]) -> None:
+    world.resolver.hosts[PDS] = addresses
+    with pytest.raises(TemporaryFailure):
+        end_retired(world)
+
+
+def end_retired(world: World) -> None:
+    world.bluesky.end_retired("sa_1", f"https://{PDS}", "a-refresh-token", deadline=time.monotonic() + 5)
+
+
 def test_secrets_are_in_no_error(world: World) -> None:
     world.reply(LOGIN, answer(200, session(did=7)))
     with pytest.raises(UpstreamFailed) as caught:
@@ -291,25 +314,3 @@ def test_secrets_are_in_no_error(world: World) -> None:
         assert APP_PASSWORD not in f"{chain!s}{chain!r}"
         assert "refresh-token" not in f"{chain!s}{chain!r}"
         chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
-
-
-@pytest.mark.parametrize(
-    ("given_token", "scope"),
-    [
-        (token("com.atproto.access"), "com.atproto.access"),
-        (token(None), None),
-        ("a.b", None),
-        ("a.b.c.d", None),
-        ("a.!!!.c", None),
-        ("a.W10.c", None),  # []
-        ("a.eyJzY29wZSI6N30.c", None),  # {"scope":7}
-    ],
-)
-def test_scope(given_token: str, scope: str | None) -> None:
-    assert scope_of(given_token) == scope
-
-
-@deterministic
-@given(st.text(max_size=200) | st.text(alphabet="abcW10=-_.[{", max_size=60))
-def test_any_text_may_be_a_token(text: str) -> None:
-    scope_of(text)
