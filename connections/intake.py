@@ -76,7 +76,7 @@ def is_id(value: str) -> bool:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The members of a JSON object. Raises `ValidationFailed` for anything else."""
+    """Raises `ValidationFailed` for a body that is not JSON or no object."""
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError:

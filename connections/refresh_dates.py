@@ -54,3 +54,8 @@ def retry_in(
 def next_turn_in(retry_after: float | None, uniform: Uniform) -> float:
     """After no request at all, because the host's budget is used up for so long."""
     return (retry_after or 0.0) + uniform(0.0, _SPREAD)
+
+
+def host_back_in(uniform: Uniform) -> float:
+    """After no request at all, because the host fails for everyone: others find out when it is back."""
+    return uniform(_LONGEST_BACKOFF / 10, _LONGEST_BACKOFF)

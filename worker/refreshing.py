@@ -3,13 +3,21 @@
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import BoundedSemaphore
 
 import structlog
 
-from connections.errors import ConnectorError, KeyUnavailable, OutOfBudget, QueueUnavailable, ServiceUnavailable
+from connections.errors import (
+    ConnectorError,
+    HostFailing,
+    KeyUnavailable,
+    OutOfBudget,
+    QueueUnavailable,
+    ServiceUnavailable,
+)
 from connections.keeping import PutOff
-from connections.refresh_dates import next_turn_in
+from connections.refresh_dates import host_back_in, next_turn_in
 from connections.urls import host_of
 from worker.pace import bulk
 from worker.session_keeper import Held, SessionKeeper
@@ -66,7 +74,7 @@ class Refresher:
         begun = time.monotonic()
         lease = _RUN_SECONDS + self._keeper.lease_seconds
         claimed = self._keeper.keeping.claim_due(limit=ACCOUNTS, lease=lease)
-        waits: dict[str, float | None] = {}
+        waits: dict[str, Callable[[], float]] = {}
         left: list[PutOff] = []
         done = 0
         with bulk():
@@ -76,18 +84,21 @@ class Refresher:
                     break
                 host = host_of(account.host)
                 if host in waits:
-                    left.append(PutOff(account, next_turn_in(waits[host], self._uniform)))
+                    left.append(PutOff(account, waits[host]()))
                 else:
                     done += self._refresh(Held(account, begun + lease), waits)
         self._keeper.keeping.put_off(left)
         return done > 0 and len(claimed) == ACCOUNTS
 
-    def _refresh(self, held: Held, waits: dict[str, float | None]) -> bool:
-        """Whether somebody was asked. `waits` learns for how long the budget of a host is used up."""
+    def _refresh(self, held: Held, waits: dict[str, Callable[[], float]]) -> bool:
+        """Whether somebody was asked. `waits` learns of hosts that are not to be asked, and when they may be."""
         try:
             self._keeper.refresh(held)
         except OutOfBudget as error:
-            waits[error.host] = error.retry_after
+            waits[error.host] = partial(next_turn_in, error.retry_after, self._uniform)
+            return False
+        except HostFailing:
+            waits[host_of(held.account.host)] = partial(host_back_in, self._uniform)
             return False
         except KeyUnavailable:
             return False

@@ -23,6 +23,7 @@ from connections.keeping import Keeping, Kept, PutOff
 from connections.refresh_dates import next_refresh_in, next_turn_in, retry_in, token_left
 from connections.repository.refreshing import ClaimedAccount
 from connections.verified import Refreshed, StoredAccount
+from worker import spans
 from worker.metrics import WorkerMetrics
 from worker.platforms.base import Platform
 
@@ -86,7 +87,10 @@ class SessionKeeper:
         """
         attempt_ends = time.monotonic() + self._attempt_seconds
         account = held.account
-        with structlog.contextvars.bound_contextvars(account_id=account.id):
+        with (
+            structlog.contextvars.bound_contextvars(account_id=account.id),
+            spans.refresh(account.id, account.platform),
+        ):
             try:
                 used = self.keeping.open(account)
                 refreshed = self._platforms[account.platform].refresh(
@@ -109,6 +113,7 @@ class SessionKeeper:
         refresh_in = next_refresh_in(self._every, self._uniform, token_left=left)
         store = partial(self.keeping.store, held.account, used, refreshed, encrypted, refresh_in=refresh_in)
         kept = self._insist(store, held)
+        spans.ended(_REFRESHED if kept is Kept.STORED else _LOST)
         if kept is Kept.STORED:
             self._metrics.refreshed(held.account.platform, _REFRESHED)
             log.debug("session_refreshed", platform=held.account.platform, standing=refreshed.standing)
@@ -132,6 +137,7 @@ class SessionKeeper:
         """Ends the session when the platform has, and else plans the next try."""
         cause = tracing.cause_of(error)
         self._metrics.refreshed(account.platform, cause)
+        spans.failed(error, cause, "refused" if isinstance(error, Refusal) else "failed")
         match error:
             case Refusal():
                 if self.keeping.give_up(account, error):

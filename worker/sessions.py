@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -65,9 +66,10 @@ class KeptSessions:
             claimed = keeping.claim(on_file, lease=lease)
             if claimed is not None and (live := self._refreshed(Held(claimed, started + lease), deadline)):
                 return live
-            if time.monotonic() + _LOOK_EVERY_SECONDS > deadline:
-                raise UpstreamFailed("The session is being refreshed.")
-            self._pause(_LOOK_EVERY_SECONDS)
+            if claimed is None:
+                if time.monotonic() + _LOOK_EVERY_SECONDS > deadline:
+                    raise UpstreamFailed("The session is being refreshed.")
+                self._pause(_LOOK_EVERY_SECONDS)
 
     def _stored(self, on_file: SessionOnFile) -> LiveSession:
         return LiveSession(
@@ -79,11 +81,10 @@ class KeptSessions:
         )
 
     def _refreshed(self, held: Held, deadline: float) -> LiveSession | None:
-        """None when the account was disconnected or reconnected meanwhile."""
-        try:
+        """None when the account is another than it was: it has lost its session, or has a new one."""
+        refreshed = None
+        with suppress(Refusal):
             refreshed = self._keeper.refresh(held, deadline=deadline)
-        except Refusal as refusal:
-            raise ReconnectRequired from refusal
         if refreshed is None:
             return None
         return LiveSession(

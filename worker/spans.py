@@ -1,4 +1,4 @@
-"""What traces tell of a worker: attempts, the messages that bring rows of batches, and how each ends.
+"""What traces tell of a worker: attempts, the messages that bring rows of batches, refreshes, and how each ends.
 
 A single task's attempts are below the request that asked for it, whoever makes them and however often. Ten thousand
 rows below one request would be a trace that nobody can read: rows are below the message they came with, and linked to
@@ -38,6 +38,13 @@ def attempt(task: ClaimedTask) -> AbstractContextManager[Span]:
 def kept_alone(task: ClaimedTask) -> AbstractContextManager[Span]:
     """Around the storing of a row's account that could not be stored together with the others of its message."""
     return _of(task, "keep alone")
+
+
+def refresh(account_id: str, platform: str) -> AbstractContextManager[Span]:
+    """Around the refresh of one account's session, from claimed to settled."""
+    return tracing.span(
+        "refresh session", attributes={"connector.account.id": account_id, "connector.platform": platform}
+    )
 
 
 def _of(task: ClaimedTask, name: str) -> AbstractContextManager[Span]:

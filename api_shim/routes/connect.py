@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from api_shim import connecting, render
+from api_shim.account_path import ACCOUNT
 from api_shim.auth import TheCaller
 from api_shim.body import read_json
 from api_shim.bootstrap import shim_of
@@ -39,7 +40,7 @@ async def connect_account(request: Request, caller: TheCaller) -> Response:
     return await _answer(request, caller, parse_connect)
 
 
-@router.post("/v1/accounts/{account_id}/reconnect", operation_id="reconnect_account", **connect_docs.RECONNECT)
+@router.post(f"{ACCOUNT}/reconnect", operation_id="reconnect_account", **connect_docs.RECONNECT)
 async def reconnect_account(
     request: Request,
     caller: TheCaller,

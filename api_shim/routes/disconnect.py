@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
+from api_shim.account_path import ACCOUNT
 from api_shim.answers import json_answer
 from api_shim.auth import TheCaller
 from api_shim.bootstrap import Shim, shim_of
@@ -20,7 +21,7 @@ from connections.service import Caller
 router = APIRouter(tags=["accounts"])
 
 
-@router.delete("/v1/accounts/{account_id}", operation_id="disconnect_account", **disconnect_docs.DISCONNECT)
+@router.delete(ACCOUNT, operation_id="disconnect_account", **disconnect_docs.DISCONNECT)
 async def disconnect_account(
     request: Request,
     caller: TheCaller,

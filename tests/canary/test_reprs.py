@@ -28,11 +28,14 @@ SECRET = re.compile(
 
 # Named like a secret, and none: what is nested hides itself, the others are names, counts and addresses.
 HARMLESS = {
+    "AccountHealth.token_expires_at",
     "ConnectRequest.credentials",
     "EncryptedSession.token_key",
+    "HealthRow.token_expires_at",
     "KeyUse.tokens",
     "PlatformShape.password",
     "Playground.env",
+    "ReconnectRequest.credentials",
     "Secrets.key",
     "Settings.env",
     "Webhook.secret_preview",

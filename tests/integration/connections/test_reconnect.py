@@ -82,6 +82,7 @@ def test_an_account_keeps_its_id_and_profile_and_gets_the_new_session(desk: Desk
     assert (after.account_name, after.host) == ("alice-2.test", "https://new.test")
     assert (after.profile_id, after.connected_at) == (before.profile_id, before.connected_at)
     assert after.refresh_fence > before.refresh_fence
+    assert after.refresh_fence % 2 == 0  # no worker has it
     assert after.refresh_at > after.refreshed_at
     assert desk.cipher.decrypt(after.refresh_token, Cell(account_id, "refresh_token")) == NEW.refresh_token
     outcome = Outcome.from_row(desk.service.task(desk.tenant.caller, task.id).outcome).account

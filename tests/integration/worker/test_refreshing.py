@@ -12,6 +12,7 @@ from sqlalchemy import func, insert, null, select, update
 
 from connections.contract import AccountStatus
 from connections.db import Database
+from connections.ending import Ending
 from connections.errors import NotFound, ReconnectRequired, ServiceUnavailable, SessionEnded, UpstreamFailed
 from connections.keeping import Kept, PutOff
 from connections.models import accounts, audit_log, webhook_deliveries, webhooks
@@ -31,6 +32,8 @@ from sandbox.process import SandboxProcess
 from tests.factories import FakePlatform, verified
 from tests.integration.worker.kept import DAY, Fleet, outcomes
 from tests.servers import wait_until
+from tests.spans import recorded
+from worker.ending import Ender
 from worker.pace import Unpaced
 from worker.platforms.base import Platform
 from worker.platforms.bluesky.adapter import Bluesky
@@ -310,6 +313,20 @@ class TestATemporaryFailure:
         assert fleet.row(account_id)["refresh_failures"] == 0
         assert control.open_sessions(person.did) == 1
 
+    def test_of_a_host_for_everyone_is_left_to_a_few_to_find_out(self, fleet: Fleet, control: ControlClient) -> None:
+        people = control.create_accounts([f"down{n}.test" for n in range(19)], app_password=APP_PASSWORD)
+        ids = [fleet.connect(person) for person in people]
+        control.order(Status(status=503, method=REFRESH_SESSION))
+        worker = fleet.worker()
+        worker.refresher.refresh_due()
+        assert control.count(REFRESH_SESSION) == 10
+        rows = [fleet.row(account_id) for account_id in ids]
+        assert {row["status"] for row in rows} == {"active"}
+        assert sum(row["refresh_failures"] for row in rows) == 11  # one was told that the host fails
+        untried = [account_id for account_id, row in zip(ids, rows, strict=True) if not row["refresh_failures"]]
+        assert all(80 < fleet.due_in(account_id) <= 900 for account_id in untried)
+        assert len(untried) == 8
+
     def test_of_one_account_holds_nobody_up(self, fleet: Fleet, control: ControlClient) -> None:
         ill, well = control.create_accounts(["ill.test", "well.test"], app_password=APP_PASSWORD)
         fleet.connect(ill, due_in=-60)
@@ -431,6 +448,14 @@ class TestAMove:
         assert outcomes(worker) == {"upstream_error": 1}
 
 
+def end_sessions(fleet: Fleet) -> None:
+    """All that are to be ended, by the worker that does it."""
+    ending = Ending(fleet.database, fleet.cipher, lease_seconds=60)
+    platform = Bluesky(fleet.settings, Unpaced())
+    Ender(ending, {"bluesky": platform}, is_stopping=lambda: False).end_sessions()
+    platform.close()
+
+
 class TestMeanwhile:
     def test_reconnected(self, fleet: Fleet, person: SandboxAccount) -> None:
         account_id = fleet.connect(person)
@@ -446,6 +471,12 @@ class TestMeanwhile:
         assert new[0] not in ended
         assert None not in ended.values()
         assert outcomes(worker) == {"lost": 1}
+        end_sessions(fleet)
+        [alive] = fleet.control.refresh_tokens(person.did)
+        assert not alive["replaced"]
+        fleet.due(account_id)
+        fleet.worker().refresher.refresh_due()
+        assert fleet.row(account_id)["refresh_failures"] == 0
 
     def test_disconnected(self, fleet: Fleet, person: SandboxAccount) -> None:
         account_id = fleet.connect(person)
@@ -457,6 +488,17 @@ class TestMeanwhile:
         retired = fleet.retired(account_id)
         assert len(retired) == 2
         assert all(one["end_at"] is not None for one in retired)
+        end_sessions(fleet)
+        assert fleet.control.refresh_tokens(person.did) == []
+
+    def test_disconnected_soon_after_a_refresh(self, fleet: Fleet, person: SandboxAccount) -> None:
+        """The token that was replaced a moment ago would go on with the session."""
+        account_id = fleet.connect(person)
+        fleet.worker().refresher.refresh_due()
+        assert len(fleet.control.refresh_tokens(person.did)) == 2
+        disconnect(fleet, account_id)
+        end_sessions(fleet)
+        assert fleet.control.refresh_tokens(person.did) == []
 
     def test_taken_over_by_another_worker(
         self, fleet: Fleet, person: SandboxAccount, control: ControlClient, advance: Callable[[float], None]
@@ -637,6 +679,28 @@ class TestALiveSession:
                 self.live(fleet, account_id, least=3 * HOUR)
         assert control.count(REFRESH_SESSION) == 1
 
+    def test_refused_of_an_account_that_was_reconnected_meanwhile(
+        self, fleet: Fleet, person: SandboxAccount, control: ControlClient
+    ) -> None:
+        """What the old session is told does not count; the new one is there already."""
+        account_id = fleet.connect(person)
+        control.take_down(person.did)
+        control.take_down(person.did, applied=False)
+        real = fleet.workers[0].platform
+        new: list[str] = []
+
+        @dataclass
+        class Late:
+            def refresh(self, account: StoredAccount, *, deadline: float) -> Refreshed:
+                if not new:
+                    new.append(reconnect(fleet, account_id, person))
+                return real.refresh(account, deadline=deadline)
+
+        fleet.worker(platform=Late())  # type: ignore[arg-type]
+        assert self.live(fleet, account_id, least=3 * HOUR, number=1)
+        assert fleet.status(account_id) is AccountStatus.ACTIVE
+        fleet.workers.pop()
+
     def test_of_an_account_that_is_disconnected(self, fleet: Fleet, person: SandboxAccount) -> None:
         account_id = fleet.connect(person)
         disconnect(fleet, account_id)
@@ -708,6 +772,23 @@ def test_no_token_is_told(
     assert len(tokens) >= 3
     assert not [token for token in tokens if token in said]
     assert control.count(CREATE_SESSION) == 1
+
+
+def test_traces_tell_how_it_went(fleet: Fleet, person: SandboxAccount, control: ControlClient) -> None:
+    account_id = fleet.connect(person)
+    worker = fleet.worker()
+    with recorded() as memory:
+        worker.refresher.refresh_due()
+        control.take_down(person.did)
+        fleet.due(account_id)
+        worker.refresher.refresh_due()
+    told = [span.attributes for span in memory.spans.named("refresh session")]
+    assert [one["connector.outcome"] for one in told] == ["refreshed", "refused"]
+    assert told[1]["connector.cause"] == "account_unavailable"
+    assert {one["connector.account.id"] for one in told} == {account_id}
+    assert f"POST /xrpc/{REFRESH_SESSION}" in memory.spans.names
+    assert person.did not in str(memory.spans)
+    assert not [token for token in control.tokens_issued() if token in str(memory.spans)]
 
 
 def test_runs_are_bounded(fleet: Fleet) -> None:

@@ -58,7 +58,7 @@ async def test_the_account_keeps_no_token_and_its_session_is_to_be_ended(api: Ap
     (account,) = rows(api, accounts)
     assert (account.access_token, account.refresh_token, account.token_key) == (None, None, None)
     assert account.disconnected_at == account.status_since is not None
-    assert account.refresh_fence == before.refresh_fence + 1
+    assert account.refresh_fence > before.refresh_fence
     (session,) = rows(api, retired_sessions)
     assert (session.account_id, session.refresh_token) == (account_id, before.refresh_token)
     assert (session.token_key, session.host, session.platform) == (before.token_key, before.host, "bluesky")
@@ -141,7 +141,7 @@ async def test_the_same_account_can_be_connected_anew_at_once(api: Api) -> None:
     assert anew != account_id
 
 
-@pytest.mark.parametrize("account_id", ["sa_unknown", "sa_00000000000000000000000000", "connect", "%00"])
+@pytest.mark.parametrize("account_id", ["sa_unknown", "sa_00000000000000000000000000", "%00"])
 async def test_an_unknown_account_is_not_found(api: Api, account_id: str) -> None:
     answer = await disconnect(api, account_id)
 

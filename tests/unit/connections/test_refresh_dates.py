@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connections.refresh_dates import next_refresh_in, next_turn_in, retry_in
+from connections.refresh_dates import host_back_in, next_refresh_in, next_turn_in, retry_in
 
 DAY = 86_400.0
 HOUR = 3600.0
@@ -60,3 +60,7 @@ def test_turns_are_spread_behind_the_date() -> None:
     assert next_turn_in(3.0, earliest) == 3.0
     assert 3.0 < next_turn_in(3.0, latest) < 10.0
     assert next_turn_in(None, earliest) == 0.0
+
+
+def test_a_host_that_fails_is_not_asked_by_all_at_once_and_within_the_grace() -> None:
+    assert (host_back_in(earliest), host_back_in(latest)) == (90.0, 900.0)

@@ -107,5 +107,5 @@ def test_messages_are_counted_where_a_queue_is_declared() -> None:
         app.send_task("connector.any", queue=Queue.BULK.value)
 
     with producing(app.producer_pool) as producer:
-        assert declared(app, producer, *Queue) == [0, 3, 0]
+        assert declared(app, producer, *Queue) == [0, 3, 0, 0]
     app.close()
