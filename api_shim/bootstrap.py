@@ -32,6 +32,7 @@ from connections.service import ConnectService
 from connections.session_requests import SessionRequests
 from connections.settings import Settings
 from connections.vault import Followed, Sealer, ensure_development_keys, open_key_store
+from connections.webhooks.service import Webhooks
 
 # Accepting is a transaction and a message, a few milliseconds each; more threads would only contend for the GIL.
 _ACCEPTING_THREADS = 16
@@ -60,6 +61,7 @@ class Shim:
     workspaces: Workspaces
     batches: Batches
     batch_events: BatchEvents
+    webhooks: Webhooks
     disconnecting: Disconnecting
     metrics: Metrics
     accepting: Threads
@@ -157,6 +159,7 @@ def build_shim(
         workspaces=Workspaces(database),
         batches=batches,
         batch_events=batch_events,
+        webhooks=Webhooks(database, sealer, settings),
         disconnecting=Disconnecting(database),
         metrics=Metrics(
             database,

@@ -24,6 +24,11 @@ TAGS = [
     {"name": "tasks", "description": "Look at a connect that nobody waits for, or no longer."},
     {"name": "batches", "description": "Connect many accounts: a file comes in, and its rows end one by one."},
     {"name": "internal", "description": "For other services of whoever runs this one. Keep it from the internet."},
+    {
+        "name": "webhooks",
+        "description": "Be told what happens to accounts: events are sent by POST, signed, at least once, "
+        "and of each account in order.",
+    },
     {"name": "audit-log", "description": "Who did what, when, and how it ended."},
     {"name": "profiles", "description": "What a workspace groups its accounts by, and how the hosted form looks."},
     {"name": "workspace", "description": "What an API key belongs to."},

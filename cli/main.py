@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import api_keys, audit, batch, connect, key_ring, services, task, workspaces
+from cli import api_keys, audit, batch, connect, key_ring, services, task, webhooks, workspaces
 from cli.doctor import command as doctor
 from cli.importing import command as importing
 from cli.status import command as status
@@ -62,3 +62,4 @@ app.add_typer(workspaces.workspace, name="workspace")
 app.add_typer(workspaces.profile, name="profile")
 app.add_typer(api_keys.key, name="key")
 app.add_typer(key_ring.keys, name="keys")
+app.add_typer(webhooks.webhooks, name="webhooks")

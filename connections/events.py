@@ -13,6 +13,10 @@ class EventType(StrEnum):
     BATCH_FINISHED = "batch.finished"
 
 
+EVERY_EVENT = "*"
+"""In place of their names: also those that a later version knows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """`subject` is the id of the account or batch that it is about: what is about one is told in order. `data` is JSON

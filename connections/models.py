@@ -463,6 +463,8 @@ webhooks = Table(
     Column("failures", Integer, nullable=False, server_default="0"),
 )
 Index("ix_webhooks_workspace_id", webhooks.c.workspace_id, webhooks.c.id)
+IS_DELETED = text("deleted_at IS NOT NULL")
+Index("ix_webhooks_deleted_at", webhooks.c.deleted_at, sqlite_where=IS_DELETED, postgresql_where=IS_DELETED)
 # Nothing is sent to a webhook that was deleted, so that its secret needs no key.
 IS_KEPT = text("deleted_at IS NULL")
 Index("ix_webhooks_sealing_key", webhooks.c.sealing_key, webhooks.c.id, sqlite_where=IS_KEPT, postgresql_where=IS_KEPT)
@@ -490,14 +492,22 @@ webhook_deliveries = Table(
     Column("due_at", UtcDateTime),
     # Given up then.
     Column("expires_at", UtcDateTime, nullable=False),
-    Column("finished_at", UtcDateTime, index=True),
+    Column("finished_at", UtcDateTime),
     Column("last_status", Integer),
     Column("last_error", String(64)),
 )
 IS_TO_BE_DELIVERED = text("due_at IS NOT NULL")
 Index(
     "ix_webhook_deliveries_due_at",
+    webhook_deliveries.c.webhook_id,
     webhook_deliveries.c.due_at,
+    sqlite_where=IS_TO_BE_DELIVERED,
+    postgresql_where=IS_TO_BE_DELIVERED,
+)
+# Whose time is over, and how old the oldest is.
+Index(
+    "ix_webhook_deliveries_expires_at",
+    webhook_deliveries.c.expires_at,
     sqlite_where=IS_TO_BE_DELIVERED,
     postgresql_where=IS_TO_BE_DELIVERED,
 )
@@ -515,6 +525,8 @@ Index(
     webhook_deliveries.c.status,
     webhook_deliveries.c.number,
 )
+# What has ended goes, dead ones later than others.
+Index("ix_webhook_deliveries_finished_at", webhook_deliveries.c.status, webhook_deliveries.c.finished_at)
 
 # --- who did what to which account, when, and how it ended. Written once, never changed.
 audit_log = Table(

@@ -10,13 +10,23 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-from connections.messages import DISPATCH, END_SESSIONS, OPEN_SESSION, PRUNE, REFRESH_SESSIONS, SWEEP, Queue
+from connections.messages import (
+    DELIVER_EVENTS,
+    DISPATCH,
+    END_SESSIONS,
+    OPEN_SESSION,
+    PRUNE,
+    REFRESH_SESSIONS,
+    SWEEP,
+    Queue,
+)
 from connections.settings import Settings, load_settings
 from messaging.broker import broker_settings
 
 _DISPATCH_EVERY_SECONDS = 1.0
 _SWEEP_EVERY_SECONDS = 2.0
 _PRUNE_EVERY_SECONDS = 60.0
+_DELIVER_EVENTS_EVERY_SECONDS = 1.0
 _END_SESSIONS_EVERY_SECONDS = 2.0
 _REFRESH_EVERY_SECONDS = 1.0
 _OPEN_SESSIONS_EVERY_SECONDS = 2.0
@@ -126,6 +136,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
                 "task": PRUNE,
                 "schedule": _PRUNE_EVERY_SECONDS,
                 "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
+            },
+            "deliver_events": {
+                "task": DELIVER_EVENTS,
+                "schedule": _DELIVER_EVENTS_EVERY_SECONDS,
+                "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
             },
             "refresh": {
                 "task": REFRESH_SESSIONS,

@@ -17,6 +17,7 @@ from connections.errors import QueueUnavailable, ServiceUnavailable
 from connections.messages import Queue
 from connections.metrics import process_registry
 from connections.repository.batches import running_batch_rows
+from connections.repository.deliveries import oldest_pending
 from connections.repository.ending import sessions_to_end
 from connections.repository.observing import in_flight_by_queue
 from connections.repository.refreshing import seconds_overdue
@@ -62,6 +63,7 @@ def _of_database(database: Database) -> Iterator[Metric]:
     with database.read() as connection:
         tallies = in_flight_by_queue(connection)
         batches, rows = running_batch_rows(connection)
+        oldest_delivery = oldest_pending(connection)
         to_end = sessions_to_end(connection)
         overdue = seconds_overdue(connection)
     in_flight = GaugeMetricFamily("connector_tasks_in_flight", "Tasks that have not ended.", labels=["queue", "status"])
@@ -82,6 +84,11 @@ def _of_database(database: Database) -> Iterator[Metric]:
     progress.add_metric(["waiting"], waiting)
     progress.add_metric(["ended"], max(0, rows - waiting))
     yield progress
+    yield GaugeMetricFamily(
+        "connector_webhook_oldest_seconds",
+        "Since the oldest event that a webhook is still to be told.",
+        value=oldest_delivery or 0.0,
+    )
     yield GaugeMetricFamily(
         "connector_refresh_overdue_seconds",
         "Since the session was due that has waited longest for its refresh.",

@@ -18,12 +18,14 @@ from connections.session_answers import SessionAnswers
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Followed, Opener, TokenCipher, ensure_development_keys, open_key_store
+from connections.webhooks.delivering import Deliveries
 from messaging.depth import QueueDepth
 from worker import process
 from worker.announce import Announcer
 from worker.bulkhead import Bulkhead
 from worker.dispatch import Dispatcher, SendRows
 from worker.dispatch_turn import Turns
+from worker.egress import Egress
 from worker.ending import LEASE_SECONDS, Ender
 from worker.heartbeat import Heartbeat
 from worker.hosts import host_classes
@@ -44,9 +46,14 @@ from worker.shutdown import Shutdown
 from worker.sweep import SendTask, Sweeper
 from worker.ticks import Ticks
 from worker.watchdog import Watchdog, limits
+from worker.webhooks.delivering import DELIVERY_LEASE_SECONDS, MOST_RUNS, Deliverer
+from worker.webhooks.sending import Sender
 
 # What settling may take on top of the attempt: a lease must outlive both.
 _SETTLING_SECONDS = 15.0
+
+# Of so many threads one may wait for receivers of webhooks.
+_THREADS_PER_DELIVERY = 8
 
 # Threads spend most of an attempt waiting for the platform; a transaction takes milliseconds.
 _DATABASE_CONNECTIONS = 16
@@ -61,6 +68,7 @@ class Worker:
     sweeper: Sweeper
     ticks: Ticks
     pruner: Pruner
+    deliverer: Deliverer
     ender: Ender
     refresher: Refresher
     sessions: LiveSessions
@@ -76,6 +84,7 @@ class Worker:
 
     def close(self) -> None:
         self.watchdog.close()
+        self.deliverer.close()
         for platform in self.platforms.values():
             platform.close()
         self.redis.close()
@@ -177,6 +186,14 @@ def build_worker(
             ),
             is_stopping=process.is_stopping,
             pause=shutdown.pause,
+        ),
+        deliverer=Deliverer(
+            Deliveries(database, Opener(keys), lease_seconds=DELIVERY_LEASE_SECONDS),
+            # Apart from the platforms' way out: what strangers' receivers do is no reason to close a connection there.
+            Sender(Egress(settings)).send,
+            is_stopping=process.is_stopping,
+            runs=max(1, min(MOST_RUNS, settings.worker_threads // _THREADS_PER_DELIVERY)),
+            metrics=metrics,
         ),
         ender=Ender(
             Ending(database, TokenCipher(keys), lease_seconds=LEASE_SECONDS),

@@ -59,6 +59,12 @@ class WorkerMetrics:
             "connector_refreshes", "Sessions that were refreshed, or why not.", "platform", "outcome"
         )
         self._swept = self._counter("connector_tasks_swept", "Tasks whose message was sent again.", "queue")
+        self._webhook_attempts = self._counter(
+            "connector_webhook_attempts", "Attempts to deliver an event to a webhook.", "outcome"
+        )
+        self._webhook_dead = self._counter(
+            "connector_webhook_dead_letters", "Deliveries to webhooks that were given up."
+        )
         self._sessions_ended = self._counter(
             "connector_sessions_ended", "Tries to end a session that its account had left.", "platform", "outcome"
         )
@@ -89,6 +95,13 @@ class WorkerMetrics:
 
     def swept(self, queue: str) -> None:
         self._swept.labels(queue).inc()
+
+    def webhook_attempted(self, outcome: str) -> None:
+        """`delivered`, or the word for what was wrong."""
+        self._webhook_attempts.labels(outcome).inc()
+
+    def webhook_dead(self, deliveries: int) -> None:
+        self._webhook_dead.inc(deliveries)
 
     def session_ended(self, platform: str, outcome: str, *, count: int = 1) -> None:
         """With a `count` of 0 Prometheus sees the zero before the first one, without which that would not be a rise."""

@@ -15,6 +15,7 @@ from connections import tracing
 from connections.messages import (
     CONNECT_ACCOUNT,
     CONNECT_ACCOUNTS,
+    DELIVER_EVENTS,
     DISPATCH,
     END_SESSIONS,
     OPEN_SESSION,
@@ -62,6 +63,11 @@ def sweep() -> None:
 @app.task(name=PRUNE)
 def prune() -> None:
     worker().pruner.prune()
+
+
+@app.task(name=DELIVER_EVENTS)
+def deliver_events() -> None:
+    worker().deliverer.deliver()
 
 
 @app.task(name=END_SESSIONS)

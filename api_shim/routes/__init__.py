@@ -12,6 +12,7 @@ from api_shim.routes import (
     profiles,
     service,
     tasks,
+    webhooks,
     workspace,
 )
 
@@ -22,6 +23,7 @@ ALL = (
     tasks.router,
     batch_intake.router,
     batches.router,
+    webhooks.router,
     profiles.router,
     workspace.router,
     audit_log.router,

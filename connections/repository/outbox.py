@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from connections.events import Event
+from connections.events import EVERY_EVENT, Event
 from connections.ids import new_id
 from connections.models import webhook_deliveries, webhooks
-from connections.sqltime import from_now
+from connections.sqltime import database_time, from_now
 
 # A receiver may be down for so long.
 DELIVER_FOR_SECONDS = 86_400.0
@@ -37,10 +37,12 @@ def emit(connection: Connection, events: Sequence[Event]) -> None:
         for event in events
         for event_id in [new_id("evt")]
         for webhook_id, wanted in of_workspace[event.workspace_id]
-        if event.type in wanted
+        if event.type in wanted or EVERY_EVENT in wanted
     ]
     if deliveries:
-        connection.execute(_DELIVERY, deliveries)
+        # One instant for all: the same event is the same text for every webhook.
+        now = database_time(connection)
+        connection.execute(_DELIVERY, [{**delivery, "created_at": now} for delivery in deliveries])
 
 
 @cache
@@ -53,5 +55,5 @@ def _listening() -> Any:
 
 
 _DELIVERY = insert(webhook_deliveries).values(
-    status="pending", created_at=from_now(), due_at=from_now(), expires_at=from_now(DELIVER_FOR_SECONDS)
+    status="pending", due_at=from_now(), expires_at=from_now(DELIVER_FOR_SECONDS)
 )

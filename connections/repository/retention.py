@@ -13,6 +13,8 @@ from connections.models import (
     idempotency_keys,
     retired_sessions,
     session_requests,
+    webhook_deliveries,
+    webhooks,
 )
 from connections.repository.dialects import row_address
 from connections.sqltime import UtcDateTime, from_now
@@ -24,11 +26,19 @@ _LONGEST_BATCH_SECONDS = 7 * _DAY_SECONDS
 _UNANSWERED_SECONDS = 60.0
 
 
+# For who mends a receiver and has its dead letters sent again.
+_DEAD_LETTER_SECONDS = 30 * _DAY_SECONDS
+_HAS_DELIVERIES = (
+    select(literal(1)).where(webhook_deliveries.c.webhook_id == webhooks.c.id).correlate(webhooks).exists()
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Rows go `seconds` after the instant in `column`, and never while that is empty. An index must begin with it.
+    """Rows go `seconds` after the instant in `column`, and never while that is empty.
 
-    Of a table with several kinds of rows `only` says which.
+    An index must begin with it, or with what `only` compares and then with it. Of a table with several
+    kinds of rows `only` says which.
     """
 
     column: Column[UtcDateTime]
@@ -53,6 +63,9 @@ def retentions(*, task_seconds: float, audit_seconds: float) -> tuple[Retention,
         Retention(connect_batches.c.finished_at, task_seconds + _DAY_SECONDS),
         Retention(connect_batches.c.created_at, _DAY_SECONDS, ARRIVING),
         Retention(session_requests.c.expires_at, _UNANSWERED_SECONDS),
+        Retention(webhook_deliveries.c.finished_at, task_seconds, webhook_deliveries.c.status == "delivered"),
+        Retention(webhook_deliveries.c.finished_at, _DEAD_LETTER_SECONDS, webhook_deliveries.c.status == "dead"),
+        Retention(webhooks.c.deleted_at, _DAY_SECONDS, ~_HAS_DELIVERIES),
         Retention(audit_log.c.at, audit_seconds),
         # Those that are to be ended go with whoever gives them up, and says so.
         Retention(retired_sessions.c.expires_at, 0.0, retired_sessions.c.end_at.is_(None)),

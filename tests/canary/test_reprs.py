@@ -38,6 +38,8 @@ HARMLESS = {
     "ReconnectRequest.credentials",
     "Secrets.key",
     "Settings.env",
+    "Webhook.secret_preview",
+    "WebhookRow.secret_preview",
     "WorkerKeys.tokens",
     "_Exchange.secrets",
 }

@@ -20,6 +20,7 @@ def test_it_has_a_row_for_each_question() -> None:
         "Batches",
         "Sessions",
         "Sessions kept alive",
+        "Webhooks",
     ]
 
 

@@ -75,6 +75,7 @@ def test_of_a_worker(database: Database) -> None:
     metrics.begun("bluesky", 0.1)
     metrics.requested("bsky.social", 200, 0.1)
     metrics.swept("connect")
+    metrics.webhook_attempted("delivered")
     metrics.session_ended("bluesky", "ended")
     metrics.refreshed("bluesky", "refreshed")
     platforms = build_platforms(Settings(dns_servers=("127.0.0.1:53",)), Unpaced())

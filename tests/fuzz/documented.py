@@ -47,7 +47,7 @@ _PREFER = ("respond-async", "wait=0", "wait=60")  # chance would never find them
 _REJECTS = ("400", "401", "403", "404", "405", "406", "409", "415", "422", "428", "429", "5xx")
 
 # What data that is valid by the document may still be refused for: the profile is not there, or the worker says so.
-_LATER = {"unknown_profile", *(issue.code for error in FAILURES for issue in error.issues)}
+_LATER = {"unknown_profile", "too_many", *(issue.code for error in FAILURES for issue in error.issues)}
 
 
 # Those of URLs for browsers, of which JSON Schema has no words for the few that are taken.
@@ -61,6 +61,8 @@ _LATER_OF_BATCHES = {"profile_id_too_late", "invalid_json"}
 
 # A text file is sent as it is generated.
 schemathesis.serializer.alias(["application/x-ndjson", "text/csv"], "text/plain")
+
+_WEBHOOK = b'{"name": "hook", "url": "https://example.com/", "events": ["*"]}'
 
 # Files of rows, about whose lines no schema has a word.
 _FILES = ("application/x-ndjson", "text/csv")
@@ -127,6 +129,7 @@ def main() -> None:
             "batch_id": [batch_id],
             "account_id": [insert_account(database, tenant)],
             "profile_id": [*owner.profile_ids],
+            "webhook_id": [app.app.state.shim.webhooks.create(tenant.caller, _WEBHOOK, request_id="req_1").id],
         }
 
         def key_for(path: str) -> str:

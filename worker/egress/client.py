@@ -60,6 +60,7 @@ class Egress:
         url: str,
         *,
         json: object = None,
+        content: bytes = b"",
         headers: Mapping[str, str] | None = None,
         deadline: float,
         policy: Policy = STRANGERS_HOST,
@@ -70,15 +71,16 @@ class Egress:
         """Sends one request and reads the whole answer by `deadline`, a `time.monotonic()` instant. With fewer than
         `least` seconds left, once its turn has come, it is not begun.
 
-        `login_of` is the account that it logs in to, if it does. `template` is what traces call the URL. Any status is
-        an answer, redirects that `policy` does not follow among them. Raises `EgressError`, and `OutOfBudget` when the
+        The body is `json`, or `content`, which is JSON already. `login_of` is the account that it logs in to, if it
+        does. `template` is what traces call the URL. Any status is an answer, redirects that `policy` does not follow
+        among them. Raises `EgressError`, and `OutOfBudget` when the
         host has had as many requests as it allows, or the account as many logins.
         """
-        if policy.redirects and (method != "GET" or json is not None or headers):
+        body = content if json is None else orjson.dumps(json)
+        if policy.redirects and (method != "GET" or body or headers):
             raise ValueError("only a bare GET may follow redirects")
-        body = b"" if json is None else orjson.dumps(json)
         lines = {**_HEADERS, **(headers or {})}
-        if json is not None:
+        if body:
             lines |= {"content-type": "application/json", "content-length": str(len(body))}
         target = _parse(url)
         for _ in range(policy.redirects + 1):

@@ -19,12 +19,14 @@ class Policy:
 
     `is_operators`: the URL comes from the service's own settings, so its address may be private.
     `any_port`: https on another port than 443, as a PDS's endpoint may name one.
+    `any_loopback`: in development, with a PDS on this machine, also http to whatever listens on loopback here.
     `redirects`: how many a GET may follow, each checked like the first; a request with a body or a token follows none.
     `max_body`: bytes.
     """
 
     is_operators: bool = False
     any_port: bool = False
+    any_loopback: bool = False
     redirects: int = 0
     max_body: int = 256 * 1024
 
@@ -48,6 +50,7 @@ class Destinations:
 
     def __init__(self, settings: Settings) -> None:
         self._operators = _origins(settings.plc_url, settings.bluesky_url)
+        self._grants_loopback = bool(settings.dev_pds_url) and not settings.is_production
         self._development = (
             frozenset()
             if settings.is_production
@@ -64,6 +67,8 @@ class Destinations:
             raise UrlRefused("a URL needs a host and may not carry credentials")
         origin = origin_of(url)
         if origin in self._development or (policy.is_operators and origin in self._operators):
+            return True
+        if policy.any_loopback and self._grants_loopback and origin.host == LOOPBACK_NAME:
             return True
         if origin.scheme != "https":
             raise UrlRefused("only https is called")

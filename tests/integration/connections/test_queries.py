@@ -27,6 +27,7 @@ from connections.repository import (
     audit,
     batch_intake,
     batches,
+    deliveries,
     disconnecting,
     dispatch,
     ending,
@@ -42,9 +43,11 @@ from connections.repository import (
     retiring,
     session_requests,
     tasks,
+    webhooks,
     workspaces,
 )
 from connections.vault import EncryptedSession
+from connections.webhooks.contract import DeliveryStatus
 from tests.integration.connections.rows import BATCH, Size, digest, fill
 from tests.servers import Postgres
 
@@ -174,6 +177,24 @@ def audit_pages(connection: Connection) -> None:
 
 EVENT = Event("ws_1", EventType.ACCOUNT_CONNECTED, "sa_1", {"id": "sa_1"})
 
+# `wh_40` has what is due.
+SECRET = webhooks.SealedSecret(b"key1.sealed", "whsec_…1234")
+ATTEMPT = deliveries.Attempt("wd_40", 0, 503, "server_error")
+
+
+def new_webhook(connection: Connection) -> None:
+    webhooks.insert_webhook(
+        connection,
+        webhook_id="wh_new",
+        workspace_id="ws_1",
+        name="hook",
+        url="https://receiver.test/",
+        events=["*"],
+        active=True,
+        secret=SECRET,
+    )
+
+
 # A key that is to be retired is needed by few rows; `count_…` below is about one that all rows need.
 CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     account_pages.account_page: account_pages_by_all_filters,
@@ -206,6 +227,20 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     batches.results: lambda c: batches.results(c, BATCH, after=5000, limit=500),
     batches.mark_canceled: lambda c: batches.mark_canceled(c, "ws_1", BATCH),
     batches.end_canceled: lambda c: batches.end_canceled(c, BATCH, 300),
+    deliveries.waiting_webhooks: lambda c: deliveries.waiting_webhooks(c, after="", steps=50),
+    deliveries.receiver: lambda c: deliveries.receiver(c, "wh_40"),
+    deliveries.claim_deliveries: lambda c: deliveries.claim_deliveries(c, "wh_40", limit=10, lease=30),
+    deliveries.give_back_deliveries: lambda c: deliveries.give_back_deliveries(c, [("wd_40", 0)]),
+    deliveries.end_delivery: lambda c: deliveries.end_delivery(c, ATTEMPT, DeliveryStatus.DEAD),
+    deliveries.postpone_delivery: lambda c: deliveries.postpone_delivery(c, ATTEMPT, delay=5),
+    deliveries.expired_deliveries: lambda c: deliveries.expired_deliveries(c, limit=100),
+    deliveries.bury_deliveries: lambda c: deliveries.bury_deliveries(c, [41]),
+    deliveries.drop_deliveries: lambda c: deliveries.drop_deliveries(c, "wh_40", limit=100),
+    deliveries.oldest_pending: deliveries.oldest_pending,
+    deliveries.deliveries_of: lambda c: deliveries.deliveries_of(c, "wh_40", before=20_000, limit=101, status=None),
+    deliveries.delivery_of: lambda c: deliveries.delivery_of(c, "wh_40", "wd_40"),
+    deliveries.dead_deliveries: lambda c: deliveries.dead_deliveries(c, "wh_1", limit=100),
+    deliveries.replay_deliveries: lambda c: deliveries.replay_deliveries(c, [2]),
     disconnecting.account_to_leave: lambda c: disconnecting.account_to_leave(c, OPEN_WORKSPACE, "sa_1"),
     disconnecting.disconnect_account: lambda c: disconnecting.disconnect_account(c, "sa_1"),
     dispatch.open_batches: dispatch.open_batches,
@@ -296,6 +331,18 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     tasks.give_back: lambda c: tasks.give_back(c, [OPEN]),
     tasks.due_tasks: lambda c: tasks.due_tasks(c, limit=100),
     tasks.mark_swept: lambda c: tasks.mark_swept(c, [OPEN], sweep_in=10),
+    webhooks.count_webhooks: lambda c: webhooks.count_webhooks(c, "ws_1"),
+    webhooks.insert_webhook: new_webhook,
+    webhooks.webhooks_of: lambda c: webhooks.webhooks_of(c, "ws_1"),
+    webhooks.webhook_of: lambda c: webhooks.webhook_of(c, "ws_1", "wh_1"),
+    webhooks.find_webhook: lambda c: webhooks.find_webhook(c, "wh_1"),
+    webhooks.update_webhook: lambda c: webhooks.update_webhook(c, "ws_1", "wh_1", {"url": "https://other.test/"}),
+    webhooks.delete_webhook: lambda c: webhooks.delete_webhook(c, "ws_1", "wh_1"),
+    webhooks.note_answer: lambda c: webhooks.note_answer(c, "wh_1"),
+    webhooks.note_failure: lambda c: webhooks.note_failure(c, "wh_1"),
+    webhooks.pause_webhook: lambda c: webhooks.pause_webhook(c, "wh_1", seconds=5),
+    webhooks.take_probe: lambda c: webhooks.take_probe(c, "wh_1", lease=30),
+    webhooks.end_pause: lambda c: webhooks.end_pause(c, "wh_1"),
     profiles.profile_of: lambda c: profiles.profile_of(c, "ws_1", "pr_1"),
     profiles.profile_page: lambda c: profiles.profile_page(c, "ws_1", before="pr_9", limit=100),
     profiles.profile_named: lambda c: profiles.profile_named(c, "ws_1", "Brand 1"),
@@ -335,6 +382,7 @@ EXCEPTIONS = {
     observing.in_flight_by_queue: "a report for the operator counts all rows in flight, in their index",
     observing.running_batches: "counts the rows of some batches, in their index; a batch has an upper limit",
     observing.task_story: "joins a workspace; workspaces are made by hand and stay few",
+    webhooks.count_webhooks: "locks a workspace; workspaces are made by hand and stay few",
     profiles.workspace_of: "looks up a workspace; workspaces are made by hand and stay few",
     profiles.lock_workspace: "looks up a workspace; workspaces are made by hand and stay few",
     profiles.change_workspace: "looks up a workspace; workspaces are made by hand and stay few",

@@ -14,9 +14,18 @@ from sqlalchemy import Connection, func, insert, select, update
 from structlog.testing import capture_logs
 
 from connections.db import Database
-from connections.models import accounts, audit_log, connect_tasks, idempotency_keys, metadata
+from connections.models import (
+    accounts,
+    audit_log,
+    connect_tasks,
+    idempotency_keys,
+    metadata,
+    webhook_deliveries,
+    webhooks,
+)
 from connections.repository.retention import retentions
 from connections.settings import Settings
+from connections.sqltime import from_now
 from tests.integration.connections.rows import Size, fill
 from worker import prune
 from worker.prune import Pruner
@@ -31,11 +40,11 @@ SIZE = Size(
     tasks=600,
     open_tasks=60,
     idempotency_keys=100,
-    retired_sessions=20,
+    retired_sessions=0,
     connect_sessions=2,
     session_requests=100,
     webhooks=2,
-    deliveries=20,
+    deliveries=0,
     audit_entries=20,
 )
 OLD_ENTRIES = 30
@@ -96,7 +105,6 @@ def test_what_ended_long_ago_goes_and_everything_else_stays(database: Database) 
     assert gone == {
         "connect_tasks": OLD_TASKS,
         "idempotency_keys": SPENT_KEYS,
-        "retired_sessions": EXPIRED_TOKENS,
         "session_requests": FORGOTTEN_REQUESTS,
         "audit_log": OLD_ENTRIES,
     }
@@ -188,3 +196,41 @@ def test_the_audit_log_is_kept_for_as_long_as_the_database_insists() -> None:
     assert Settings(audit_retention_days=90).audit_retention_days == 90
     with pytest.raises(ValidationError):
         Settings(audit_retention_days=89)
+
+
+def test_dead_letters_outlast_what_was_delivered_and_a_deleted_webhook_goes_with_its_last(database: Database) -> None:
+    def delivery(number: int, webhook: str, status: str, days: float) -> dict[str, Any]:
+        return {
+            "id": f"wd_{number}",
+            "webhook_id": webhook,
+            "workspace_id": "ws_0",
+            "event_id": f"evt_{number}",
+            "event": "account.connected",
+            "subject": "sa_0",
+            "data": {},
+            "created_at": datetime.now(UTC) - timedelta(days=days),
+            "status": status,
+            "due_at": datetime.now(UTC) if status == "pending" else None,
+            "expires_at": datetime.now(UTC),
+            "finished_at": None if status == "pending" else datetime.now(UTC) - timedelta(days=days),
+        }
+
+    rows = [
+        delivery(1, "wh_0", "delivered", 4),
+        delivery(2, "wh_0", "delivered", 2),
+        delivery(3, "wh_0", "dead", 29),
+        delivery(4, "wh_0", "dead", 31),
+        delivery(5, "wh_0", "pending", 99),
+        delivery(6, "wh_1", "dead", 31),
+    ]
+    with database.write() as connection:
+        connection.execute(insert(webhook_deliveries), rows)
+        connection.execute(update(webhooks).values(deleted_at=from_now(-2 * DAY_SECONDS)))
+    kinds = retentions(task_seconds=3 * DAY_SECONDS, audit_seconds=KEPT_ENTRIES_DAYS * DAY_SECONDS)
+    Pruner(database, kinds, is_stopping=never_stopping, pause=lambda _seconds: None).prune()
+
+    with database.read() as connection:
+        left = connection.execute(select(webhook_deliveries.c.id).order_by(webhook_deliveries.c.id)).scalars().all()
+        hooks = connection.execute(select(webhooks.c.id)).scalars().all()
+    assert left == ["wd_2", "wd_3", "wd_5"]
+    assert hooks == ["wh_0"]

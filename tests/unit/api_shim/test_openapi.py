@@ -22,6 +22,8 @@ CONNECT = "/v1/accounts/connect"
 RECONNECT = "/v1/accounts/{account_id}/reconnect"
 BATCHES = "/v1/connect/batches"
 BATCH = "/v1/connect/batches/{batch_id}"
+WEBHOOKS = "/v1/webhooks"
+WEBHOOK = "/v1/webhooks/{webhook_id}"
 ACCOUNT = "/v1/accounts/{account_id}"
 PROFILE = "/v1/profiles/{profile_id}"
 SESSION = "/internal/accounts/{account_id}/session"
@@ -38,6 +40,15 @@ STATUSES = {
     ("get", f"{BATCH}/events"): WITH_A_KEY | {200, 204, 404},
     ("post", f"{BATCH}/cancel"): WITH_A_KEY | {200, 404},
     ("post", SESSION): WITH_A_KEY | {200, 403, 404, 409, 413, 415, 422, 504},
+    ("post", WEBHOOKS): WITH_A_KEY | {201, 413, 415, 422},
+    ("get", WEBHOOKS): WITH_A_KEY | {200},
+    ("get", WEBHOOK): WITH_A_KEY | {200, 404},
+    ("patch", WEBHOOK): WITH_A_KEY | {200, 404, 413, 415, 422},
+    ("delete", WEBHOOK): WITH_A_KEY | {204, 404},
+    ("post", f"{WEBHOOK}/rotate"): WITH_A_KEY | {200, 404},
+    ("get", f"{WEBHOOK}/deliveries"): WITH_A_KEY | {200, 404, 422},
+    ("post", f"{WEBHOOK}/deliveries/{{delivery_id}}/replay"): WITH_A_KEY | {200, 404},
+    ("post", f"{WEBHOOK}/replay"): WITH_A_KEY | {200, 404},
     ("get", "/v1/audit-log"): WITH_A_KEY | {200, 422},
     ("get", "/v1/accounts"): WITH_A_KEY | {200, 422},
     ("get", ACCOUNT): WITH_A_KEY | {200, 404},
@@ -201,7 +212,7 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Vary", "Content-Disposition"}
         case "/v1/connect/batches/{batch_id}/events", 200 | 204:
             named |= {"Cache-Control", "X-Accel-Buffering"}
-        case "/v1/profiles", 201:
+        case "/v1/profiles" | "/v1/webhooks", 201:
             named |= {"Location"}
         case "/internal/accounts/{account_id}/session", 200:
             named |= {"Cache-Control"}
@@ -302,7 +313,7 @@ def events_in(stream: str) -> list[Json]:
 def test_ids_in_examples_are_like_real_ones(document: Json) -> None:
     text = orjson.dumps(document["paths"]).decode()
 
-    ids = set(re.findall(r"\b(?:sa|pr|ct|cb|req|ws)_[0-9A-Za-z]+", text))
+    ids = set(re.findall(r"\b(?:sa|pr|ct|cb|req|ws|wh|wd|evt)_[0-9A-Za-z]+", text))
     assert ids
     assert [one for one in ids if not re.fullmatch("[a-z]+_[0-9a-hjkmnp-tv-z]{26}", one)] == []
 
