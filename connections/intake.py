@@ -45,13 +45,13 @@ class ConnectCommand:
 def parse_reconnect(body: bytes, account_id: str) -> ConnectCommand:
     """The body of a connect request, whose platform goes without saying and whose profile stays. Raises
     `ValidationFailed` with one issue per field."""
-    request = {"platform": "bluesky", **_parse_object(body), "profile_id": None}
+    request = {"platform": "bluesky", **parse_object(body), "profile_id": None}
     return _read_connect(request, account_id)
 
 
 def parse_connect(body: bytes) -> ConnectCommand:
     """Raises `ValidationFailed` with one issue per field."""
-    return _read_connect(_parse_object(body))
+    return _read_connect(parse_object(body))
 
 
 def _read_connect(request: Mapping[str, object], account_id: str | None = None) -> ConnectCommand:
@@ -75,7 +75,8 @@ def is_id(value: str) -> bool:
     return _ID.fullmatch(value) is not None
 
 
-def _parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Raises `ValidationFailed` for a body that is not JSON or no object."""
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError:

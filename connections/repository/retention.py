@@ -8,6 +8,7 @@ from connections.models import (
     ARRIVING,
     connect_batch_rejections,
     connect_batches,
+    connect_sessions,
     connect_tasks,
     idempotency_keys,
 )
@@ -44,6 +45,7 @@ def retentions(*, task_seconds: float) -> tuple[Retention, ...]:
     return (
         Retention(idempotency_keys.c.expires_at, 0.0),
         Retention(connect_tasks.c.finished_at, task_seconds),
+        Retention(connect_sessions.c.expires_at, task_seconds),
         Retention(connect_batch_rejections.c.created_at, task_seconds + _LONGEST_BATCH_SECONDS + _DAY_SECONDS),
         Retention(connect_batches.c.finished_at, task_seconds + _DAY_SECONDS),
         Retention(connect_batches.c.created_at, _DAY_SECONDS, ARRIVING),
