@@ -19,6 +19,7 @@ from api_shim.waiting import Waiting
 from connections import tracing
 from connections.bulk.intake import BatchIntake
 from connections.bulk.reading import Batches
+from connections.connect_sessions.service import ConnectSessions
 from connections.db import Database
 from connections.ids import new_id
 from connections.messages import reply_channel
@@ -41,6 +42,7 @@ class Shim:
     settings: Settings
     database: Database
     service: ConnectService
+    connect_sessions: ConnectSessions
     queue: TaskQueue
     broker: Broker
     waiting: Waiting
@@ -114,6 +116,7 @@ def build_shim(
         settings=settings,
         database=database,
         service=service,
+        connect_sessions=ConnectSessions(database, sealer),
         queue=queue,
         broker=broker,
         waiting=waiting,

@@ -25,6 +25,7 @@ Responses = dict[int | str, Json]
 
 EXAMPLE_REQUEST_ID = "req_01jd2w8v6y4m9k3c7x5z0t1b2n"
 EXAMPLE_TASK_ID = "ct_01jd2w8v6zq5r8d0f2h4j6m8p1"
+EXAMPLE_SESSION_ID = "cs_01jd2w8v4b6d8f0h2k4n6q8s0t"
 EXAMPLE_BATCH_ID = "cb_01jd2w8v5a7c9e1g3j5m7p9r1t"
 
 

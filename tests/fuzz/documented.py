@@ -31,15 +31,21 @@ from tests.batch_rows import insert_batch
 from tests.fuzz.api import FAILURES, Observed, running
 
 # Positive and negative data by operation, each; the others have no parameters but the request id.
-_EXAMPLES = {"POST /v1/accounts/connect": 300, "POST /v1/connect/batches": 150, "GET /v1/connect/tasks/{task_id}": 150}
+_EXAMPLES = {
+    "POST /v1/accounts/connect": 300,
+    "POST /v1/connect/batches": 150,
+    "POST /v1/connect/sessions": 100,
+    "GET /v1/connect/tasks/{task_id}": 150,
+}
 _FEW = 20
 _PREFER = ("respond-async", "wait=0", "wait=60")  # chance would never find them
 
 # What schemathesis takes for a rejection by itself.
 _REJECTS = ("400", "401", "403", "404", "405", "406", "409", "415", "422", "428", "429", "5xx")
 
-# What data that is valid by the document may still be refused for: the profile is not there, or the worker says so.
-_LATER = {"unknown_profile", *(issue.code for error in FAILURES for issue in error.issues)}
+# What data that is valid by the document may still be refused for: the profile is not there, the workspace has not
+# named the return URL, or the worker says so.
+_LATER = {"unknown_profile", "not_allowed", *(issue.code for error in FAILURES for issue in error.issues)}
 
 
 # Of a batch, no schema tells in which order members come and how large a number may be (RFC 8259, 6).

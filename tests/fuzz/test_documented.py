@@ -18,6 +18,8 @@ REACHED = {
     "GET /v1/connect/batches/{batch_id}/results": {"200", "401", "404", "422"},
     "GET /v1/connect/batches/{batch_id}/events": {"200", "401", "404"},
     "POST /v1/connect/batches/{batch_id}/cancel": {"200", "401", "404"},
+    "POST /v1/connect/sessions": {"201", "401", "415", "422"},
+    "GET /v1/connect/sessions/{session_id}": {"200", "401", "404"},
     "GET /readyz": {"200"},
 }
 
