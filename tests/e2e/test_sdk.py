@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import httpx
 import pytest
 from unipost import AsyncUniPost, UniPost
 from unipost.errors import AuthError, UniPostError, ValidationError
@@ -102,3 +103,19 @@ async def test_a_second_connect_is_a_conflict(sdk: Client, account: SandboxAccou
 
     assert (caught.value.status, caught.value.code) == (409, "account_already_connected")
     assert caught.value.details == {"account_id": first.id}
+
+
+def test_a_link_to_the_hosted_form(service: Service, account: SandboxAccount, tenant: Tenant) -> None:
+    sdk = UniPost(api_key=tenant.key, base_url=service.url)
+    made = sdk.connect.create_session(platform="bluesky", external_user_id="user-42")
+
+    with httpx.Client(trust_env=False, timeout=40, follow_redirects=True) as browser:
+        (token,) = re.findall('name="token" value="([0-9a-f]+)"', browser.get(made.url).text)
+        form = {"token": token, "handle": account.handle, "app_password": account.app_password}
+        page = browser.post(made.url, data=form)
+
+    assert f"{account.handle} is connected" in page.text
+    session = sdk.connect.get_session(made.id)
+    assert (made.status, session.status) == ("pending", "completed")
+    assert (session.platform, session.external_user_id, session.url) == ("bluesky", "user-42", "")
+    assert re.fullmatch("sa_[0-9a-z]{26}", session.completed_social_account_id)
