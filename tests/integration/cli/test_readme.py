@@ -19,7 +19,12 @@ REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 _TO_COMPLETE = re.compile(r"^(\w+)=\w+_….*$", re.MULTILINE)
 _LOCATION = re.compile(r"^location: .*/(\w+)\s*$", re.MULTILINE | re.IGNORECASE)
 
-TOLD = {"Without waiting": "alice.test", "Again, safely": "alice.test", "Many at once": "customer-1"}
+TOLD = {
+    "Without waiting": "alice.test",
+    "Again, safely": "alice.test",
+    "Many at once": "customer-1",
+    "By your users themselves": "user-42",
+}
 """What the samples under these headings of the reference end with, the batch's whether it has ended or not."""
 
 
