@@ -17,12 +17,15 @@ from api_shim.threads import Threads
 from api_shim.unseen_age import UnseenAge
 from api_shim.waiting import Waiting
 from connections import tracing
+from connections.account_reading import Accounts
 from connections.bulk.intake import BatchIntake
 from connections.bulk.reading import Batches
 from connections.connect_sessions.service import ConnectSessions
 from connections.db import Database
 from connections.ids import new_id
 from connections.messages import reply_channel
+from connections.owners.profiles import Profiles
+from connections.owners.workspace import Workspaces
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.vault import Followed, Sealer, ensure_development_keys, open_key_store
@@ -48,6 +51,9 @@ class Shim:
     waiting: Waiting
     key_limit: KeyLimit
     queue_age: QueueAge
+    accounts: Accounts
+    profiles: Profiles
+    workspaces: Workspaces
     batches: Batches
     batch_events: BatchEvents
     metrics: Metrics
@@ -122,6 +128,9 @@ def build_shim(
         waiting=waiting,
         key_limit=key_limit,
         queue_age=queue_age,
+        accounts=Accounts(database),
+        profiles=Profiles(database),
+        workspaces=Workspaces(database),
         batches=batches,
         batch_events=batch_events,
         metrics=Metrics(

@@ -20,12 +20,14 @@ Send a handle and an app password, get the connected account, or one error that 
 """
 
 TAGS = [
-    {"name": "accounts", "description": "Connect one account."},
+    {"name": "accounts", "description": "Connect one account, and look at those that are connected."},
     {"name": "tasks", "description": "Look at a connect that nobody waits for, or no longer."},
     {
         "name": "sessions",
         "description": "Let your users connect accounts themselves: a link leads to a form, and you see no password.",
     },
     {"name": "batches", "description": "Connect many accounts: a file comes in, and its rows end one by one."},
+    {"name": "profiles", "description": "What a workspace groups its accounts by, and how the hosted form looks."},
+    {"name": "workspace", "description": "What an API key belongs to."},
     {"name": "service", "description": "For those who run the service. No key is needed."},
 ]

@@ -14,10 +14,10 @@ METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 class Named:
     """Stands in for a route of the framework's."""
 
-    path: str
+    path_format: str
 
 
 def route_of(scope: Scope) -> str:
     """The template of its route. Never the address itself, which is whatever a caller wrote."""
-    path: str = getattr(scope.get("route"), "path", NO_ROUTE)
+    path: str = getattr(scope.get("route"), "path_format", NO_ROUTE)
     return path

@@ -42,11 +42,17 @@ def open_database(settings: Settings) -> Iterator[Database]:
 
 
 def workspace_id_of(connection: Connection, workspace: str) -> str:
-    """`workspace` is an id or a name. Raises `CommandFailed` when there is none."""
-    workspace_id = workspaces.find_workspace(connection, workspace)
-    if workspace_id is None:
-        raise CommandFailed(f"there is no workspace {workspace!r}; `connector workspace list` shows all there are")
-    return workspace_id
+    """`workspace` is an id or a name. Raises `CommandFailed` when there is none, or when several have the name: whoever
+    has a key of a workspace may rename it."""
+    match workspaces.workspaces_called(connection, workspace):
+        case [workspace_id]:
+            return workspace_id
+        case []:
+            raise CommandFailed(f"there is no workspace {workspace!r}; `connector workspace list` shows all there are")
+        case _:
+            raise CommandFailed(
+                f"several workspaces are called {workspace!r}; `connector workspace list` shows their ids"
+            )
 
 
 _NOT_MIGRATED = CommandFailed("the database is not up to date; run `connector migrate` first")

@@ -50,16 +50,17 @@ def create_profile(name: Name, workspace: Workspace) -> None:
     """Create a profile in a workspace and print its id."""
     from cli.failures import CommandFailed
     from cli.tables import open_database, workspace_id_of
-    from connections.ids import new_id
-    from connections.repository import workspaces
+    from connections.audit import OPERATOR
+    from connections.errors import ProfileNameTaken
+    from connections.owners import profiles
     from connections.settings import load_settings
 
-    profile_id = new_id("pr")
     with open_database(load_settings()) as database, database.write() as connection:
         workspace_id = workspace_id_of(connection, workspace)
-        if any(row.name == name for row in workspaces.profiles_of(connection, workspace_id)):
-            raise CommandFailed(f"the workspace has a profile {name!r} already")
-        workspaces.insert_profile(connection, profile_id=profile_id, workspace_id=workspace_id, name=name)
+        try:
+            profile_id = profiles.create_profile(connection, workspace_id, {"name": name}, actor=OPERATOR)
+        except ProfileNameTaken:
+            raise CommandFailed(f"the workspace has a profile {name!r} already") from None
     typer.echo(profile_id)
 
 

@@ -387,6 +387,98 @@ class BatchResultsAnswer(WireModel):
     request_id: str
 
 
+class ListedAccount(Account):
+    """An account as lists and look-ups carry it: also whose it is, in the workspace and in the caller's product."""
+
+    profile_name: str
+    external_user_id: str | None
+    external_user_email: str | None
+
+
+class ListedAccountAnswer(WireModel):
+    data: ListedAccount
+    request_id: str
+
+
+class ListedAccountsAnswer(WireModel):
+    data: list[ListedAccount]
+    meta: PageMeta
+    request_id: str
+
+
+class AccountError(ErrorBody):
+    """What its platform said last when it was asked to go on with the session, and when."""
+
+    at: Timestamp
+
+
+class AccountHealth(WireModel):
+    """What is known of an account's connection, and since when.
+
+    `last_successful_post_at` is for the SDKs: nothing here publishes. `next_refresh_at` is null unless the session is
+    kept alive.
+    """
+
+    social_account_id: str
+    platform: str
+    status: AccountStatus
+    status_since: Timestamp
+    status_cause: str | None
+    last_successful_post_at: Timestamp | None
+    token_expires_at: Timestamp | None
+    last_refreshed_at: Timestamp | None
+    next_refresh_at: Timestamp | None
+    refresh_failures: int
+    last_error: AccountError | None
+
+
+class AccountHealthAnswer(WireModel):
+    data: AccountHealth
+    request_id: str
+
+
+class Profile(WireModel):
+    """`account_count` is without those that are disconnected. The branding is for the hosted form."""
+
+    id: str
+    workspace_id: str
+    name: str
+    account_count: int
+    created_at: Timestamp
+    updated_at: Timestamp
+    branding_logo_url: str | None
+    branding_display_name: str | None
+    branding_primary_color: str | None
+
+
+class ProfileAnswer(WireModel):
+    data: Profile
+    request_id: str
+
+
+class ProfilesAnswer(WireModel):
+    data: list[Profile]
+    meta: PageMeta
+    request_id: str
+
+
+class Workspace(WireModel):
+    """`per_account_monthly_limit` is kept for the SDKs that set it: nothing here publishes, so nothing counts."""
+
+    id: str
+    name: str
+    per_account_monthly_limit: int | None
+    usage_modes: list[str]
+    return_urls: list[str]
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class WorkspaceAnswer(WireModel):
+    data: Workspace
+    request_id: str
+
+
 class BlueskyCredentials(BaseModel):
     """Handle and app password; `identifier` and `password` are accepted because the published samples send them."""
 

@@ -11,6 +11,8 @@
     │   ├── UnsupportedMediaType
     │   ├── IdempotencyKeyReused      for another request than the first one
     │   ├── Canceled                  with its batch, before it was tried
+    │   ├── ProfileNameTaken          by another profile of the workspace
+    │   ├── ProfileInUse              by accounts that are connected, or by those that are being connected
     │   └── RateLimited               too much of it; the same request later is fine
     ├── ServiceError                  we are at fault
     │   ├── InternalError             a bug; the cause is only in the log
@@ -162,6 +164,18 @@ class Canceled(RequestError):
     """The batch was canceled before this row was tried."""
 
     code = "CANCELED"
+
+
+class ProfileNameTaken(RequestError):
+    """This workspace has a profile with this name already."""
+
+    code = "PROFILE_NAME_TAKEN"
+
+
+class ProfileInUse(RequestError):
+    """Accounts belong to this profile, or are being connected for it. Disconnect them first."""
+
+    code = "PROFILE_IN_USE"
 
 
 class RateLimited(RequestError):

@@ -58,6 +58,9 @@ profiles = Table(
     Column("branding_primary_color", String(7)),
 )
 Index("ix_profiles_workspace_id", profiles.c.workspace_id, profiles.c.id)
+# Whether a name is taken. Not unique: nothing but the command line looked before, so there may be two of a name.
+IS_THERE = text("deleted_at IS NULL")
+Index("ix_profiles_name", profiles.c.workspace_id, profiles.c.name, sqlite_where=IS_THERE, postgresql_where=IS_THERE)
 
 api_keys = Table(
     "api_keys",
@@ -149,8 +152,11 @@ Index(
     postgresql_where=HAS_TOKENS,
 )
 
-# A workspace's accounts, the latest first.
+# A workspace's accounts, the latest first; and those with one status, of which there may be few.
 Index("ix_accounts_workspace_id", accounts.c.workspace_id, accounts.c.id)
+Index("ix_accounts_workspace_status", accounts.c.workspace_id, accounts.c.status, accounts.c.id)
+# The same of a profile. With the status they are counted without a look at their rows.
+Index("ix_accounts_profile_status", accounts.c.profile_id, accounts.c.id, accounts.c.status)
 HAS_EXTERNAL_USER = text("external_user_id IS NOT NULL")
 Index(
     "ix_accounts_external_user_id",

@@ -8,9 +8,12 @@ from connections.repository import workspaces
 
 
 def resolve_profile(connection: Connection, workspace_id: str, profile_id: str | None) -> str:
-    """The one that was named, or the only one there is. Raises `ValidationFailed` with one issue."""
+    """The one that was named, or the only one there is; it is not deleted until the transaction ends.
+
+    Raises `ValidationFailed` with one issue.
+    """
     if profile_id is not None:
-        if workspaces.has_profile(connection, workspace_id, profile_id):
+        if workspaces.keep_profiles(connection, workspace_id, [profile_id]):
             return profile_id
         issue = unknown_profile()
     else:

@@ -1,7 +1,7 @@
 """Where the hosted form may send people back to: URLs below a prefix that their workspace has named.
 
-Only what every parser reads alike is a URL here: the characters of RFC 3986, a plain host name, no user, no fragment,
-no dot segments. So a browser goes nowhere else than to what was compared.
+Only what every parser reads alike is a URL here, and without dot segments. So a browser goes nowhere else than to what
+was compared.
 """
 
 import re
@@ -9,13 +9,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from connections.urls import WEB_URL
+
 MAX_LENGTH = 2048
 
-_TEXT = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})"
-_URL = re.compile(
-    r"(?P<scheme>(?i:https?))://(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})(?::(?P<port>[0-9]{1,5}))?"
-    rf"(?P<path>/{_TEXT}*)?(?P<query>\?(?:{_TEXT}|\?)*)?"
-)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 
@@ -63,7 +60,7 @@ def _is_below(url: _Url, prefix: _Url | None) -> bool:
 
 
 def _parse(text: str) -> _Url | None:
-    match = _URL.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    match = WEB_URL.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if match is None:
         return None
     scheme, path = match["scheme"].lower(), match["path"] or "/"

@@ -18,6 +18,12 @@ _REDIS = re.compile(rf"[a-z]+://(?:[^][/?#@]*@)?(?:{_NAME}|{_IPV6})?{_PORT}(?:/[
 # As kombu reads it: user, password and virtual host are percent-encoded, a query could turn the checks of TLS off.
 _AMQP_TEXT = r"[A-Za-z0-9._~!$&'()*+,=:%-]*"
 _AMQP = re.compile(rf"amqps?://(?:{_AMQP_TEXT}@)?(?:{_NAME}|{_IPV6}){_PORT}(?:/(?:/|{_AMQP_TEXT}))?", re.ASCII)
+# What every parser reads alike: the characters of RFC 3986, a plain name for a host, no user, no fragment.
+_WEB_TEXT = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})"
+WEB_URL = re.compile(
+    r"(?P<scheme>(?i:https?))://(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})(?::(?P<port>[0-9]{1,5}))?"
+    rf"(?P<path>/{_WEB_TEXT}*)?(?P<query>\?(?:{_WEB_TEXT}|\?)*)?"
+)
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 _ADDRESS = re.compile(r"(?P<host>\[[^]]+\]|[^]:[]+):(?P<port>[0-9]{1,5})")
 
@@ -33,6 +39,12 @@ def host_of(origin: str) -> str:
 def is_origin(text: str) -> bool:
     """`https://host:port` or http, without user, path or query; one slash at the end is none."""
     return _has_port(_ORIGIN.fullmatch(text))
+
+
+def is_https_url(text: str) -> bool:
+    """`https://host:port/path?query` for people and browsers, without user or fragment."""
+    match = WEB_URL.fullmatch(text)
+    return match is not None and match["scheme"].lower() == "https" and _has_port(match)
 
 
 def is_postgres_url(text: str) -> bool:

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 
 import structlog
+from sqlalchemy import Connection
 
 from connections.bluesky.hosted import HostedService
 from connections.bluesky.identifier import parse_identifier
@@ -24,7 +25,7 @@ from connections.ids import new_id
 from connections.intake import read_platform, read_profile_id, refused, unknown_profile
 from connections.platforms import PLATFORMS
 from connections.profiles import resolve_profile
-from connections.repository import batch_intake, idempotency
+from connections.repository import batch_intake, idempotency, workspaces
 from connections.repository.batch_intake import StagedBatch, StagedRow
 from connections.repository.idempotency import FirstUse, KeyedRequest
 from connections.service import Caller
@@ -251,6 +252,7 @@ class _Arriving:
         rejections = [row for row in settled if isinstance(row, RejectedRow)]
         with self._database.write() as connection:
             if tasks:
+                self._keep_profiles(connection, {task.profile_id for task in tasks})
                 batch_intake.stage_rows(connection, batch, tasks)
             if rejections:
                 batch_intake.stage_rejections(connection, batch, rejections)
@@ -262,6 +264,12 @@ class _Arriving:
             self._profiles |= {
                 profile_id: profile_id if profile_id in known else unknown_profile() for profile_id in new
             }
+
+    def _keep_profiles(self, connection: Connection, profile_ids: set[str]) -> None:
+        """From here on they cannot be deleted, because their rows are tasks. One that was deleted since it was looked
+        up refuses the batch: so rarely, that rows that were settled are not settled again."""
+        if workspaces.keep_profiles(connection, self._workspace_id, profile_ids) != profile_ids:
+            raise refused([unknown_profile()])
 
     def _settle(self, row: Candidate) -> StagedRow | RejectedRow:
         profile = self._profiles[row.profile_id]

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from connections.contract import AcceptedBatch, BatchStatus, RejectedRow, TaskStatus
 from connections.messages import Queue
-from connections.models import connect_batch_rejections, connect_batches, connect_tasks, profiles
+from connections.models import IS_THERE, connect_batch_rejections, connect_batches, connect_tasks, profiles
 from connections.sqltime import from_now
 from connections.vault import key_id_of
 
@@ -16,7 +16,9 @@ MAX_ATTEMPTS = 12
 
 def known_profiles(connection: Connection, workspace_id: str, profile_ids: Collection[str]) -> set[str]:
     """Those of the ids that are profiles of the workspace."""
-    query = select(profiles.c.id).where(profiles.c.id.in_(profile_ids), profiles.c.workspace_id == workspace_id)
+    query = select(profiles.c.id).where(
+        profiles.c.id.in_(profile_ids), profiles.c.workspace_id == workspace_id, IS_THERE
+    )
     return set(connection.execute(query).scalars())
 
 

@@ -1,5 +1,6 @@
 """Workspaces, their profiles and their API keys."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
-from connections.models import api_keys, profiles, workspaces
+from connections.models import IS_THERE, api_keys, profiles, workspaces
 from connections.sqltime import from_now
 
 
@@ -15,16 +16,24 @@ def insert_workspace(connection: Connection, *, workspace_id: str, name: str) ->
     connection.execute(insert(workspaces).values(id=workspace_id, name=name, created_at=from_now()))
 
 
-def insert_profile(connection: Connection, *, profile_id: str, workspace_id: str, name: str) -> None:
-    connection.execute(
-        insert(profiles).values(id=profile_id, workspace_id=workspace_id, name=name, created_at=from_now())
-    )
+def insert_profile(connection: Connection, *, profile_id: str, workspace_id: str, name: str, **branding: Any) -> None:
+    """`branding` is by the names of its columns."""
+    row = {"id": profile_id, "workspace_id": workspace_id, "name": name, **branding}
+    connection.execute(insert(profiles).values(created_at=from_now(), **row))
 
 
 def find_workspace(connection: Connection, workspace: str) -> str | None:
-    """The id of the workspace with this id or this name."""
-    query = select(workspaces.c.id).where((workspaces.c.id == workspace) | (workspaces.c.name == workspace)).limit(1)
-    return connection.execute(query).scalar()
+    """The id of the workspace with this id, or else of one with this name."""
+    return next(iter(workspaces_called(connection, workspace)), None)
+
+
+def workspaces_called(connection: Connection, workspace: str) -> list[str]:
+    """The id of the workspace with this id; or else the ids of those with this name, two of them at most."""
+    of_id = select(workspaces.c.id).where(workspaces.c.id == workspace)
+    if (workspace_id := connection.execute(of_id).scalar()) is not None:
+        return [workspace_id]
+    of_name = select(workspaces.c.id).where(workspaces.c.name == workspace).limit(2)
+    return list(connection.execute(of_name).scalars())
 
 
 class NamedRow(NamedTuple):
@@ -44,25 +53,38 @@ def all_workspaces(connection: Connection) -> list[NamedRow]:
 def profiles_of(connection: Connection, workspace_id: str) -> list[NamedRow]:
     query = (
         select(profiles.c.id, profiles.c.name, profiles.c.created_at)
-        .where(profiles.c.workspace_id == workspace_id)
+        .where(profiles.c.workspace_id == workspace_id, IS_THERE)
         .order_by(profiles.c.id)
     )
     return [NamedRow(*row) for row in connection.execute(query)]
 
 
 def profile_ids(connection: Connection, workspace_id: str, *, limit: int) -> list[str]:
+    """None of them is deleted until the transaction ends, as with `keep_profiles`."""
     return list(connection.execute(_profile_ids(), {"workspace": workspace_id, "most": limit}).scalars())
 
 
 @cache
 def _profile_ids() -> Any:
     of_workspace = profiles.c.workspace_id == bindparam("workspace")
-    return select(profiles.c.id).where(of_workspace).order_by(profiles.c.id).limit(bindparam("most"))
+    query = select(profiles.c.id).where(of_workspace, IS_THERE).order_by(profiles.c.id).limit(bindparam("most"))
+    return query.with_for_update(read=True, key_share=True)
 
 
 def has_profile(connection: Connection, workspace_id: str, profile_id: str) -> bool:
-    query = select(profiles.c.id).where(profiles.c.id == profile_id, profiles.c.workspace_id == workspace_id)
+    query = select(profiles.c.id).where(profiles.c.id == profile_id, profiles.c.workspace_id == workspace_id, IS_THERE)
     return connection.execute(query).first() is not None
+
+
+def keep_profiles(connection: Connection, workspace_id: str, profile_ids: Collection[str]) -> set[str]:
+    """Those of the ids that are profiles of the workspace. None of them is deleted until the transaction ends.
+
+    The lock is the one that a row takes anyhow which names the profile, a little earlier: many may have it at once.
+    """
+    query = select(profiles.c.id).where(
+        profiles.c.id.in_(profile_ids), profiles.c.workspace_id == workspace_id, IS_THERE
+    )
+    return set(connection.execute(query.with_for_update(read=True, key_share=True)).scalars())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from unipost import AsyncUniPost, UniPost
-from unipost.errors import AuthError, UniPostError, ValidationError
+from unipost.errors import AuthError, NotFoundError, UniPostError, ValidationError
 from unipost.types import SocialAccount, _from_dict
 
 from sandbox.client import SandboxAccount
@@ -103,6 +103,86 @@ async def test_a_second_connect_is_a_conflict(sdk: Client, account: SandboxAccou
 
     assert (caught.value.status, caught.value.code) == (409, "account_already_connected")
     assert caught.value.details == {"account_id": first.id}
+
+
+@pytest.fixture
+def official(service: Service, tenant: Tenant) -> UniPost:
+    return UniPost(api_key=tenant.key, base_url=service.url)
+
+
+async def test_accounts_are_listed_and_found(
+    sdk: Client, official: UniPost, account: SandboxAccount, tenant: Tenant
+) -> None:
+    connected = await sdk.connect(credentials(account))
+
+    (listed,) = official.accounts.list()["data"]
+    assert isinstance(listed, SocialAccount)
+    assert (listed.id, listed.account_name, listed.profile_name) == (connected.id, account.handle, "Default")
+    assert (listed.status, listed.external_user_id, listed.external_user_email) == ("active", None, None)
+    assert official.accounts.get(connected.id) == listed
+    everything = official.accounts.list(platform="bluesky", status="active", profile_id=tenant.profile_ids[0])
+    assert everything["data"] == [listed]
+    assert official.accounts.list(external_user_id="user 1")["data"] == []
+    assert official.accounts.list(status="disconnected")["data"] == []
+    with pytest.raises(ValidationError, match="status"):
+        official.accounts.list(status="lost")
+
+
+async def test_the_asynchronous_client_lists_and_finds(
+    service: Service, tenant: Tenant, sdk: Client, account: SandboxAccount
+) -> None:
+    connected = await sdk.connect(credentials(account))
+    client = AsyncUniPost(api_key=tenant.key, base_url=service.url)
+
+    assert [one.id for one in (await client.accounts.list(status="active"))["data"]] == [connected.id]
+    assert (await client.accounts.get(connected.id)).profile_name == "Default"
+
+
+async def test_an_accounts_health(sdk: Client, official: UniPost, account: SandboxAccount) -> None:
+    connected = await sdk.connect(credentials(account))
+
+    health = official.accounts.health(connected.id)
+
+    assert (health.social_account_id, health.platform, health.status) == (connected.id, "bluesky", "active")
+    assert (health.last_successful_post_at, health.last_error) == (None, None)
+    with pytest.raises(NotFoundError):
+        official.accounts.health("sa_nobody")
+
+
+async def test_profiles_from_their_making_to_their_end(
+    sdk: Client, official: UniPost, account: SandboxAccount, tenant: Tenant
+) -> None:
+    made = official.profiles.create(name="Brand", branding_primary_color="#0a7cff")
+    assert (made.name, made.workspace_id, made.account_count) == ("Brand", tenant.workspace_id, 0)
+    assert official.profiles.get(made.id) == made
+    assert [one.id for one in official.profiles.list()["data"]] == [made.id, tenant.profile_ids[0]]
+
+    changed = official.profiles.update(made.id, name="Other", branding_primary_color="")
+    assert (changed.name, changed.branding_primary_color) == ("Other", None)
+    with pytest.raises(UniPostError) as taken:
+        official.profiles.create(name="Other")
+    assert (taken.value.status, taken.value.code) == (409, "profile_name_taken")
+
+    await sdk.connect(credentials(account), profile_id=made.id)
+    assert official.profiles.get(made.id).account_count == 1
+    with pytest.raises(UniPostError) as used:
+        official.profiles.delete(made.id)
+    assert (used.value.status, used.value.code) == (409, "profile_in_use")
+    assert used.value.details == {"accounts": 1, "unfinished_tasks": 0}
+
+    official.profiles.delete(tenant.profile_ids[0])
+    with pytest.raises(NotFoundError):
+        official.profiles.get(tenant.profile_ids[0])
+
+
+def test_the_workspace_is_read_and_changed(official: UniPost, tenant: Tenant) -> None:
+    workspace = official.workspace.get()
+    assert (workspace.id, workspace.name, workspace.usage_modes) == (tenant.workspace_id, "Acme", ["connect"])
+
+    changed = official.workspace.update(name="Acme Ltd", per_account_monthly_limit=5)
+
+    assert (changed.name, changed.per_account_monthly_limit) == ("Acme Ltd", 5)
+    assert official.workspace.get() == changed
 
 
 def test_a_link_to_the_hosted_form(service: Service, account: SandboxAccount, tenant: Tenant) -> None:

@@ -53,7 +53,10 @@ def columns() -> dict[str, list[sa.Column[Any]]]:
 
 # Name, table, columns, and which rows are in it.
 INDEXES: tuple[tuple[str, str, Sequence[str], str | None], ...] = (
+    ("ix_profiles_name", "profiles", ["workspace_id", "name"], "deleted_at IS NULL"),
     ("ix_accounts_workspace_id", "accounts", ["workspace_id", "id"], None),
+    ("ix_accounts_workspace_status", "accounts", ["workspace_id", "status", "id"], None),
+    ("ix_accounts_profile_status", "accounts", ["profile_id", "id", "status"], None),
     (
         "ix_accounts_external_user_id",
         "accounts",

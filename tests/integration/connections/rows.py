@@ -103,7 +103,7 @@ def fill(connection: Connection, size: Size = Size()) -> None:
     tables: dict[Any, list[dict[str, Any]]] = {
         workspaces: [{"id": f"ws_{n}", "name": f"Acme {n}", "created_at": now} for n in range(size.workspaces)],
         profiles: [
-            {"id": f"pr_{n}", "workspace_id": workspace(n, size), "name": "Default", "created_at": now}
+            {"id": f"pr_{n}", "workspace_id": workspace(n, size), "name": f"Brand {n}", "created_at": now}
             for n in range(size.profiles)
         ],
         api_keys: [

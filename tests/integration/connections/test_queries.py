@@ -17,11 +17,12 @@ from sqlalchemy import Connection, event, text
 from connections import repository
 from connections.audit import Action, AuditEntry
 from connections.connect_sessions.intake import SessionCommand
-from connections.contract import Issue, RejectedRow, TaskStatus
+from connections.contract import AccountStatus, Issue, RejectedRow, TaskStatus
 from connections.db import Database
 from connections.events import Event, EventType
 from connections.ids import new_id
 from connections.repository import (
+    account_pages,
     accounts,
     audit,
     batch_intake,
@@ -33,6 +34,7 @@ from connections.repository import (
     linking,
     observing,
     outbox,
+    profiles,
     reconnecting,
     retention,
     retiring,
@@ -123,6 +125,20 @@ def stage_and_take_back(connection: Connection) -> None:
     batch_intake.delete_batch_arriving(connection, ARRIVING.id)
 
 
+def account_pages_by_all_filters(connection: Connection) -> None:
+    wanted = account_pages.AccountFilter
+    for one in (
+        wanted(),
+        wanted(platform="bluesky", status=AccountStatus.DISCONNECTED),
+        wanted(platform="bluesky", profile_id="pr_1"),
+        wanted(profile_id="pr_1", status=AccountStatus.ACTIVE),
+        wanted(external_user_id="user_5", profile_id="pr_5"),
+        wanted(external_user_id="user_5", status=AccountStatus.ACTIVE),
+    ):
+        account_pages.account_page(connection, "ws_1", one, before=None, limit=100)
+        account_pages.account_page(connection, "ws_1", one, before="sa_9", limit=100)
+
+
 ENTRY = AuditEntry("ws_1", "key_1", Action.ACCOUNT_CONNECT, account_id="sa_1")
 NEW_SESSION = connect_sessions.NewSession(
     "cs_new", "ws_1", "pr_1", "key_1", digest(-1), SessionCommand("bluesky", "user_1")
@@ -131,6 +147,9 @@ EVENT = Event("ws_1", EventType.ACCOUNT_CONNECTED, "sa_1", {"id": "sa_1"})
 
 # A key that is to be retired is needed by few rows; `count_…` below is about one that all rows need.
 CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
+    account_pages.account_page: account_pages_by_all_filters,
+    account_pages.account_of: lambda c: account_pages.account_of(c, "ws_1", "sa_1"),
+    account_pages.account_health: lambda c: account_pages.account_health(c, "ws_1", "sa_1"),
     accounts.insert_account: lambda c: accounts.insert_account(c, NEW_ACCOUNT),
     accounts.insert_accounts: lambda c: accounts.insert_accounts(c, [NEW_ACCOUNT], connected_at=datetime.now(UTC)),
     accounts.connected_names: lambda c: accounts.connected_names(
@@ -205,6 +224,16 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     tasks.give_back: lambda c: tasks.give_back(c, [OPEN]),
     tasks.due_tasks: lambda c: tasks.due_tasks(c, limit=100),
     tasks.mark_swept: lambda c: tasks.mark_swept(c, [OPEN], sweep_in=10),
+    profiles.profile_of: lambda c: profiles.profile_of(c, "ws_1", "pr_1"),
+    profiles.profile_page: lambda c: profiles.profile_page(c, "ws_1", before="pr_9", limit=100),
+    profiles.profile_named: lambda c: profiles.profile_named(c, "ws_1", "Brand 1"),
+    profiles.change_profile: lambda c: profiles.change_profile(c, "pr_1", {"name": "Acme"}),
+    profiles.lock_profile: lambda c: profiles.lock_profile(c, "ws_1", "pr_1"),
+    profiles.use_of_profile: lambda c: profiles.use_of_profile(c, "ws_1", "pr_1"),
+    profiles.mark_profile_deleted: lambda c: profiles.mark_profile_deleted(c, "pr_1"),
+    profiles.workspace_of: lambda c: profiles.workspace_of(c, "ws_1"),
+    profiles.lock_workspace: lambda c: profiles.lock_workspace(c, "ws_1"),
+    profiles.change_workspace: lambda c: profiles.change_workspace(c, "ws_1", {"name": "Acme"}),
     workspaces.insert_workspace: lambda c: workspaces.insert_workspace(c, workspace_id="ws_new", name="Acme"),
     workspaces.insert_profile: lambda c: workspaces.insert_profile(
         c, profile_id="pr_new", workspace_id="ws_1", name="Default"
@@ -213,6 +242,8 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     workspaces.all_workspaces: workspaces.all_workspaces,
     workspaces.profiles_of: lambda c: workspaces.profiles_of(c, "ws_1"),
     workspaces.profile_ids: lambda c: workspaces.profile_ids(c, "ws_1", limit=2),
+    workspaces.workspaces_called: lambda c: workspaces.workspaces_called(c, "Acme 1"),
+    workspaces.keep_profiles: lambda c: workspaces.keep_profiles(c, "ws_1", ["pr_1"]),
     workspaces.has_profile: lambda c: workspaces.has_profile(c, "ws_1", "pr_1"),
     workspaces.insert_api_key: new_api_key,
     workspaces.api_key_by_prefix: lambda c: workspaces.api_key_by_prefix(c, "up_test_1"),
@@ -234,6 +265,11 @@ EXCEPTIONS = {
     observing.in_flight_by_queue: "a report for the operator counts all rows in flight, in their index",
     observing.running_batches: "counts the rows of some batches, in their index; a batch has an upper limit",
     observing.task_story: "joins a workspace; workspaces are made by hand and stay few",
+    profiles.workspace_of: "looks up a workspace; workspaces are made by hand and stay few",
+    profiles.lock_workspace: "looks up a workspace; workspaces are made by hand and stay few",
+    profiles.change_workspace: "looks up a workspace; workspaces are made by hand and stay few",
+    profiles.use_of_profile: "counts the rows in flight, in their index; profiles are deleted by hand",
+    workspaces.workspaces_called: "somebody typed a name; workspaces are made by hand and stay few",
     workspaces.find_workspace: "somebody typed a name; workspaces are made by hand and stay few",
     workspaces.all_workspaces: "a list for the operator; workspaces are made by hand and stay few",
     workspaces.profiles_of: "a list for the operator, in its index; profiles are made by hand, too",

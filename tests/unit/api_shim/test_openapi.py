@@ -23,6 +23,8 @@ RECONNECT = "/v1/accounts/{account_id}/reconnect"
 SESSIONS = "/v1/connect/sessions"
 BATCHES = "/v1/connect/batches"
 BATCH = "/v1/connect/batches/{batch_id}"
+ACCOUNT = "/v1/accounts/{account_id}"
+PROFILE = "/v1/profiles/{profile_id}"
 ANY = {400, 405, 500}
 WITH_A_KEY = ANY | {401, 429, 503}
 STATUSES = {
@@ -36,6 +38,16 @@ STATUSES = {
     ("get", f"{BATCH}/results"): WITH_A_KEY | {200, 404, 422},
     ("get", f"{BATCH}/events"): WITH_A_KEY | {200, 204, 404},
     ("post", f"{BATCH}/cancel"): WITH_A_KEY | {200, 404},
+    ("get", "/v1/accounts"): WITH_A_KEY | {200, 422},
+    ("get", ACCOUNT): WITH_A_KEY | {200, 404},
+    ("get", f"{ACCOUNT}/health"): WITH_A_KEY | {200, 404},
+    ("get", "/v1/profiles"): WITH_A_KEY | {200, 422},
+    ("post", "/v1/profiles"): WITH_A_KEY | {201, 409, 413, 415, 422},
+    ("get", PROFILE): WITH_A_KEY | {200, 404},
+    ("patch", PROFILE): WITH_A_KEY | {200, 404, 409, 413, 415, 422},
+    ("delete", PROFILE): WITH_A_KEY | {204, 404, 409},
+    ("get", "/v1/workspace"): WITH_A_KEY | {200},
+    ("patch", "/v1/workspace"): WITH_A_KEY | {200, 413, 415, 422},
     ("get", "/healthz"): ANY | {200},
     ("get", "/readyz"): ANY | {200, 503},
     ("get", "/metrics"): ANY | {200},
@@ -120,13 +132,18 @@ def raised_by(operation: Operation) -> set[type[ConnectorError]]:
         raised -= {errors.AnotherAccount}
     if (operation.method, operation.path) == ("post", SESSIONS):
         raised |= {errors.NoHostedForm}
+    if operation.path.startswith("/v1/profiles") and "requestBody" in operation.text:
+        raised |= {errors.ProfileNameTaken}
+    if (operation.method, operation.path) == ("delete", PROFILE):
+        raised |= {errors.ProfileInUse}
     if operation.path == "/readyz":
         raised |= {errors.ServiceUnavailable}
     return raised
 
 
 def test_every_route_is_documented_or_a_page(api: Api, operations: list[Operation]) -> None:
-    assert {route.path for route in iter_route_contexts(api.app.routes)} - PAGES == {one.path for one in operations}
+    paths = {route.path_format for route in iter_route_contexts(api.app.routes)}
+    assert paths - PAGES == {one.path for one in operations}
 
 
 def test_every_operation_documents_every_status(operations: list[Operation]) -> None:
@@ -178,7 +195,9 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Vary", "Content-Disposition"}
         case "/v1/connect/batches/{batch_id}/events", 200 | 204:
             named |= {"Cache-Control", "X-Accel-Buffering"}
-        case path, 200 if path.startswith("/v1/") and path != f"{SESSIONS}/{{session_id}}":
+        case "/v1/profiles", 201:
+            named |= {"Location"}
+        case path, 200 if path.startswith("/v1/connect/") and not path.startswith(SESSIONS):
             named |= {"Retry-After"}
     return named
 
