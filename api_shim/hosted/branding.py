@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from api_shim.hosted.colour import ink_on, is_colour
 from connections.repository.connect_sessions import VisitedSession
-from connections.urls import is_origin
+from connections.urls import is_https_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Branding:
     @classmethod
     def of(cls, session: VisitedSession) -> Self:
         logo_url = session.logo_url or ""
-        logo_origin = _secure_origin(logo_url)
+        logo_origin = _origin(logo_url)
         return cls(session.name, logo_url if logo_origin else "", logo_origin, _style(session.primary_color or ""))
 
     @property
@@ -30,14 +30,9 @@ class Branding:
         return self.name.strip()[:1].upper()
 
 
-def _secure_origin(url: str) -> str:
-    """`https://host:port`, as a policy names it; empty when the URL has none that can be named there."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    origin = f"https://{parts.netloc}"
-    return origin if parts.scheme == "https" and is_origin(origin) else ""
+def _origin(url: str) -> str:
+    """`https://host:port`, as a policy names it; empty when the URL is none from which a picture can be shown."""
+    return f"https://{urlsplit(url).netloc}" if is_https_url(url) else ""
 
 
 def _style(colour: str) -> str:

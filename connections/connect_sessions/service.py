@@ -12,7 +12,7 @@ from connections.errors import NotFound
 from connections.ids import new_id
 from connections.intake import is_id, refused
 from connections.profiles import resolve_profile
-from connections.repository import audit, tasks
+from connections.repository import audit, profiles, tasks
 from connections.repository import connect_sessions as sessions
 from connections.repository.connect_sessions import MAX_ATTEMPTS, ConnectSessionRow, NewSession, VisitedSession
 from connections.repository.tasks import TaskRow
@@ -77,8 +77,8 @@ class ConnectSessions:
         with self._database.write() as connection:
             profile_id = resolve_profile(connection, caller.workspace_id, command.profile_id)
             if command.return_url is not None:
-                prefixes = sessions.allowed_return_urls(connection, caller.workspace_id)
-                if not is_allowed(command.return_url, prefixes):
+                workspace = profiles.workspace_of(connection, caller.workspace_id)
+                if not is_allowed(command.return_url, workspace.return_urls):
                     raise refused([NOT_ALLOWED])
             new = NewSession(session_id, caller.workspace_id, profile_id, caller.key_id, link.token_hash, command)
             row = sessions.insert_connect_session(connection, new)

@@ -177,9 +177,3 @@ def count_attempt(connection: Connection, session_id: str, *, task_id: str) -> b
 def follow_task(connection: Connection, session_id: str, *, task_id: str) -> None:
     """Notes that the last try has joined another one's task."""
     connection.execute(update(connect_sessions).where(connect_sessions.c.id == session_id).values(task_id=task_id))
-
-
-def allowed_return_urls(connection: Connection, workspace_id: str) -> list[str]:
-    """The prefixes that the workspace has named."""
-    query = select(workspaces.c.return_urls).where(workspaces.c.id == workspace_id)
-    return connection.execute(query).scalar() or []

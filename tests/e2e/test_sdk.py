@@ -198,4 +198,5 @@ def test_a_link_to_the_hosted_form(service: Service, account: SandboxAccount, te
     session = sdk.connect.get_session(made.id)
     assert (made.status, session.status) == ("pending", "completed")
     assert (session.platform, session.external_user_id, session.url) == ("bluesky", "user-42", "")
-    assert re.fullmatch("sa_[0-9a-z]{26}", session.completed_social_account_id)
+    (connected,) = sdk.accounts.list(external_user_id="user-42")["data"]
+    assert (connected.id, connected.connection_type) == (session.completed_social_account_id, "managed")
