@@ -71,7 +71,7 @@ class Observed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def observe(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", "")
+                route = getattr(scope.get("route"), "path_format", "")
                 self.answers[scope["method"], route, message["status"]] += 1
             await send(message)
 

@@ -20,6 +20,16 @@ REACHED = {
     "POST /v1/connect/batches/{batch_id}/cancel": {"200", "401", "404"},
     "POST /v1/connect/sessions": {"201", "401", "415", "422"},
     "GET /v1/connect/sessions/{session_id}": {"200", "401", "404"},
+    "GET /v1/accounts": {"200", "401", "422"},
+    "GET /v1/accounts/{account_id}": {"200", "401", "404"},
+    "GET /v1/accounts/{account_id}/health": {"200", "401", "404"},
+    "GET /v1/profiles": {"200", "401", "422"},
+    "POST /v1/profiles": {"201", "401", "409", "415", "422"},
+    "GET /v1/profiles/{profile_id}": {"200", "401", "404"},
+    "PATCH /v1/profiles/{profile_id}": {"200", "401", "404", "422"},
+    "DELETE /v1/profiles/{profile_id}": {"204", "401", "404"},
+    "GET /v1/workspace": {"200", "401"},
+    "PATCH /v1/workspace": {"200", "401", "415", "422"},
     "GET /readyz": {"200"},
 }
 

@@ -109,6 +109,40 @@ def test_a_profile_has_a_name_of_its_own_in_its_workspace(acme: Connector) -> No
     assert len(acme("profile", "list", "--workspace", "Acme").stdout.splitlines()) == 1
 
 
+def test_a_name_that_several_workspaces_have_chooses_none(acme: Connector, tmp_path: Path) -> None:
+    other = acme("workspace", "create", "Other").stdout.strip()
+    with closing(sqlite3.connect(tmp_path / "var" / "connector.db")) as connection:
+        # As the holder of a key of it may have done.
+        connection.execute("UPDATE workspaces SET name = 'Acme' WHERE id = ?", [other])
+        connection.commit()
+
+    refused = acme("key", "create", "--workspace", "Acme")
+
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("connector: several workspaces are called 'Acme'")
+    assert acme("key", "create", "--workspace", other).exit_code == 0
+
+
+def test_an_id_is_no_name(acme: Connector, tmp_path: Path) -> None:
+    other = acme("workspace", "create", "Other").stdout.strip()
+    brand = acme("profile", "create", "Brand", "--workspace", other).stdout.strip()
+    with closing(sqlite3.connect(tmp_path / "var" / "connector.db")) as connection:
+        connection.execute("UPDATE workspaces SET name = ? WHERE name = 'Acme'", [other])
+        connection.commit()
+
+    assert acme("profile", "list", "--workspace", other).stdout.startswith(brand)
+
+
+def test_a_deleted_profile_is_not_listed_and_its_name_is_free(acme: Connector, tmp_path: Path) -> None:
+    gone = acme("profile", "create", "Brand", "--workspace", "Acme").stdout.strip()
+    with closing(sqlite3.connect(tmp_path / "var" / "connector.db")) as connection:
+        connection.execute("UPDATE profiles SET deleted_at = '2026-11-23 10:00:00' WHERE id = ?", [gone])
+        connection.commit()
+
+    assert acme("profile", "list", "--workspace", "Acme").stdout == ""
+    assert acme("profile", "create", "Brand", "--workspace", "Acme").exit_code == 0
+
+
 def test_workspaces_and_their_profiles_are_listed(migrated: Connector) -> None:
     empty = migrated("workspace", "list")
     assert (empty.exit_code, empty.output) == (0, "")

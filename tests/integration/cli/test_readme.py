@@ -19,11 +19,14 @@ REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 _TO_COMPLETE = re.compile(r"^(\w+)=\w+_….*$", re.MULTILINE)
 _LOCATION = re.compile(r"^location: .*/(\w+)\s*$", re.MULTILINE | re.IGNORECASE)
 
+_FIRST_ACCOUNT = re.compile(r'"id":"(sa_\w+)"')
+
 TOLD = {
     "Without waiting": "alice.test",
     "Again, safely": "alice.test",
     "Many at once": "customer-1",
     "By your users themselves": "user-42",
+    "Accounts, profiles and the workspace": "https://app.acme.example.com/social/",
 }
 """What the samples under these headings of the reference end with, the batch's whether it has ended or not."""
 
@@ -78,7 +81,7 @@ def test_a_first_connect_and_all_that_is_told_of_it(checkout: Path) -> None:
             printed = typed(checkout, variables + begun)
             if rest:
                 name, following = rest
-                found = _LOCATION.search(printed)
+                found = _LOCATION.search(printed) or _FIRST_ACCOUNT.search(printed)
                 assert found is not None
                 printed = typed(checkout, f"{variables}{name}={found[1]}{following}")
             assert expected in printed
