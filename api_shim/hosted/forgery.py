@@ -38,7 +38,9 @@ class Pledge:
                 self.nonce,
                 secure=_is_secure(origin),
                 httponly=True,
-                samesite="strict",
+                # Not "strict": who follows the link once more from elsewhere would get another one, and the form that
+                # is still open in the first tab would not be believed. No other site's form is sent with it either way.
+                samesite="lax",
             )
 
 

@@ -271,6 +271,19 @@ def test_another_sites_form_is_not_taken(page: Page, links: Links, account: Sand
     assert links.status(session) == "pending"
 
 
+def test_a_link_that_is_followed_twice_leaves_the_first_tab_alone(page: Page, links: Links) -> None:
+    """From another site, which the browser tells nothing that is of the same site alone."""
+    session = links.make()
+    tokens = []
+    for _ in range(2):
+        page.open(f"data:text/html,<a href={session['url']}>Connect</a>")
+        page.click("a")
+        page.wait("document.querySelector('[name=token]') !== null")
+        tokens.append(page.evaluate("document.querySelector('[name=token]').value"))
+
+    assert tokens[0] == tokens[1]
+
+
 def test_names_from_strangers_stay_text(page: Page, links: Links) -> None:
     links.brand(display_name=HOSTILE, primary_color="#00ff00", logo_url=f"https://cdn.test/{HOSTILE}")
     page.open(links.make()["url"])

@@ -436,8 +436,8 @@ async def test_the_cookie_is_for_this_host_and_no_script(
     api.client.cookies.clear()
     kept = (await person.open()).headers["set-cookie"]
 
-    assert re.fullmatch(r"connect=[\w-]{43}; HttpOnly; Path=/; SameSite=strict", plain)
-    assert re.fullmatch(r"__Host-connect=[\w-]{43}; HttpOnly; Path=/; SameSite=strict; Secure", kept)
+    assert re.fullmatch(r"connect=[\w-]{43}; HttpOnly; Path=/; SameSite=lax", plain)
+    assert re.fullmatch(r"__Host-connect=[\w-]{43}; HttpOnly; Path=/; SameSite=lax; Secure", kept)
 
 
 # --- what the pages are
