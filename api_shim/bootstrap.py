@@ -20,6 +20,7 @@ from connections import tracing
 from connections.account_reading import Accounts
 from connections.bulk.intake import BatchIntake
 from connections.bulk.reading import Batches
+from connections.connect_sessions.service import ConnectSessions
 from connections.db import Database
 from connections.disconnecting import Disconnecting
 from connections.ids import new_id
@@ -49,6 +50,7 @@ class Shim:
     settings: Settings
     database: Database
     service: ConnectService
+    connect_sessions: ConnectSessions
     queue: TaskQueue
     broker: Broker
     waiting: Waiting[TaskRow]
@@ -147,6 +149,7 @@ def build_shim(
         settings=settings,
         database=database,
         service=service,
+        connect_sessions=ConnectSessions(database, sealer),
         queue=queue,
         broker=broker,
         waiting=waiting,

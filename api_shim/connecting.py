@@ -48,11 +48,16 @@ async def accept(shim: Shim, asked: Asked) -> Connecting:
     return Connecting(row, accepted.request_id)
 
 
-async def connect(shim: Shim, asked: Asked, *, wait: float, hung_up: "asyncio.Future[None]") -> Connecting:
-    """The task, once it has ended or `wait` seconds are over. Raises what `accept` raises, and `HungUp`."""
+async def connect(
+    shim: Shim, asked: Asked, *, wait: float, hung_up: "asyncio.Future[None]", task_id: str | None = None
+) -> Connecting:
+    """The task, once it has ended or `wait` seconds are over. Raises what `accept` raises, and `HungUp`.
+
+    `task_id` is the id for a new task, where somebody has noted it beforehand.
+    """
     shim.queue_age.check()
     ends_at = asyncio.get_running_loop().time() + wait
-    caller, task_id = asked.caller, new_id("ct")
+    caller, task_id = asked.caller, task_id or new_id("ct")
     with shim.waiting.register(task_id) as waiter:
         accepted = await shim.accepting.run(_accept_and_send, shim, asked, task_id=task_id, wait=wait)
         if accepted.is_new:

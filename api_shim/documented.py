@@ -25,6 +25,7 @@ Responses = dict[int | str, Json]
 
 EXAMPLE_REQUEST_ID = "req_01jd2w8v6y4m9k3c7x5z0t1b2n"
 EXAMPLE_TASK_ID = "ct_01jd2w8v6zq5r8d0f2h4j6m8p1"
+EXAMPLE_SESSION_ID = "cs_01jd2w8v4b6d8f0h2k4n6q8s0t"
 EXAMPLE_BATCH_ID = "cb_01jd2w8v5a7c9e1g3j5m7p9r1t"
 EXAMPLE_ACCOUNT_ID = "sa_01jd2w8v70e3g5j7m9q1s3v5x7"
 EXAMPLE_PROFILE_ID = "pr_01jd2w4k1c8e0g2j4m6p8r0t2v"

@@ -22,6 +22,10 @@ Send a handle and an app password, get the connected account, or one error that 
 TAGS = [
     {"name": "accounts", "description": "Connect one account, and look at those that are connected."},
     {"name": "tasks", "description": "Look at a connect that nobody waits for, or no longer."},
+    {
+        "name": "sessions",
+        "description": "Let your users connect accounts themselves: a link leads to a form, and you see no password.",
+    },
     {"name": "batches", "description": "Connect many accounts: a file comes in, and its rows end one by one."},
     {"name": "internal", "description": "For other services of whoever runs this one. Keep it from the internet."},
     {

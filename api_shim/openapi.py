@@ -11,7 +11,7 @@ from api_shim.glossary import explain
 from api_shim.introduction import DESCRIPTION, SUMMARY, TAGS, TITLE
 from api_shim.request_id import HEADER as REQUEST_ID
 from api_shim.request_id import WELL_FORMED
-from connections.contract import ConnectRequest, ReconnectRequest
+from connections.contract import ConnectRequest, ConnectSessionRequest, ReconnectRequest
 from connections.platforms import PLATFORMS
 
 Json = dict[str, Any]
@@ -58,9 +58,9 @@ def _restore_examples(document: Json, app: FastAPI) -> None:
 
 def _request_schemas() -> Json:
     schemas: Json = {}
-    for model in (ConnectRequest, ReconnectRequest):
+    for model in (ConnectRequest, ReconnectRequest, ConnectSessionRequest):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= schema.pop("$defs")
+        schemas |= schema.pop("$defs", {})
         schema["properties"]["platform"]["enum"] = sorted(PLATFORMS)
         schemas[model.__name__] = schema
     _add_aliases(schemas["BlueskyCredentials"])

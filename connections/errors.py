@@ -20,7 +20,8 @@
     │   ├── InternalError             a bug; the cause is only in the log
     │   ├── QueueUnavailable          the task is stored, the queue could not be told yet
     │   ├── ServiceUnavailable        the database does not answer
-    │   │   └── KeyUnavailable        no worker that has the key of these credentials has met them yet
+    │   │   ├── KeyUnavailable        no worker that has the key of these credentials has met them yet
+    │   │   └── NoHostedForm          its operator has not said at which address it can be reached
     │   ├── ConnectTimeout            the caller's wait ended, the task goes on
     │   ├── SessionTimeout            the caller's wait for a session ended, and nothing goes on
     │   └── TaskExpired               the task's own time ran out before anyone could finish it
@@ -237,6 +238,14 @@ class KeyUnavailable(ServiceUnavailable):
     """The service cannot open the credentials right now: their key has not arrived where they are needed."""
 
     uses_attempt = False
+
+
+class NoHostedForm(ServiceUnavailable):
+    """This service has no hosted form: whoever runs it has not set CONNECTOR_PUBLIC_URL."""
+
+    temporality = Temporality.PERMANENT
+    next_action = NextAction.CONTACT_SUPPORT
+    is_retriable = False
 
 
 class ConnectTimeout(ServiceError):

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     traces: bool = Field(default=False, description="Export traces over OTLP, as the OTEL_ variables say.")
 
+    public_url: str | None = Field(
+        default=None, description="Origin at which end users reach the API; links to the hosted form begin with it."
+    )
     plc_url: str = "https://plc.directory"
     bluesky_url: str = Field(default="https://bsky.social", description="The hosted service's entryway.")
     dev_pds_url: str | None = Field(
@@ -147,7 +150,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{server!r} is not an address and a port, such as 127.0.0.1:53")
         return value
 
-    @field_validator("plc_url", "bluesky_url", "dev_pds_url", "dev_plc_url")
+    @field_validator("public_url", "plc_url", "bluesky_url", "dev_pds_url", "dev_plc_url")
     @classmethod
     def _check_origin(cls, value: str | None) -> str | None:
         if value is None:
@@ -222,8 +225,12 @@ class Settings(BaseSettings):
         for name, url in (("CONNECTOR_DEV_PDS_URL", self.dev_pds_url), ("CONNECTOR_DEV_PLC_URL", self.dev_plc_url)):
             if url:
                 raise ValueError(f"{name} is for development and must be unset when CONNECTOR_ENV=production")
-        for name, url in (("CONNECTOR_PLC_URL", self.plc_url), ("CONNECTOR_BLUESKY_URL", self.bluesky_url)):
-            if not url.startswith("https://"):
+        for name, url in (
+            ("CONNECTOR_PLC_URL", self.plc_url),
+            ("CONNECTOR_BLUESKY_URL", self.bluesky_url),
+            ("CONNECTOR_PUBLIC_URL", self.public_url),
+        ):
+            if url and not url.startswith("https://"):
                 raise ValueError(f"{name} must be https when CONNECTOR_ENV=production")
         return self
 

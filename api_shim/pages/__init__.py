@@ -1,6 +1,7 @@
 """HTML pages. Ours are one answer each, with style and script inside, so that nothing else needs to be allowed.
 
-They are the same bytes for everyone and hold no data: the script asks the API for that, with a key of the reader's.
+Those that are built here are the same bytes for everyone and hold no data: the script asks the API for that, with a key
+of the reader's. The hosted form (`api_shim.hosted`) is made anew for each reader, under a policy made here.
 """
 
 import base64
@@ -54,8 +55,8 @@ def build_page(template: str, *, style: str, scripts: Sequence[str] = ()) -> Pag
     html = _read(template).replace("<style></style>", f"<style>{css}</style>")
     html = html.replace('<script type="module"></script>', f'<script type="module">{script}</script>')
     allowed = {
-        "script-src": _source(script) if script else "'none'",
-        "style-src": _source(css),
+        "script-src": source_of(script) if script else "'none'",
+        "style-src": source_of(css),
         "img-src": "data:",  # the empty icon, or the browser asks for /favicon.ico
         "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
@@ -73,13 +74,19 @@ def read(name: str) -> bytes:
     return (_FOLDER / name).read_bytes()
 
 
-def _page(html: str, allowed: Mapping[str, str]) -> Page:
+def headers_of(allowed: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a page whose policy allows this beyond what all pages may, by directive."""
     policy = "; ".join(f"{name} {value}" for name, value in (_POLICY | dict(allowed)).items())
-    return Page(html.encode(), MappingProxyType(_HEADERS | {"Content-Security-Policy": policy}))
+    return _HEADERS | {"Content-Security-Policy": policy}
 
 
-def _source(text: str) -> str:
+def source_of(text: str) -> str:
+    """What a policy calls a style or script that stands in the page itself."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _page(html: str, allowed: Mapping[str, str]) -> Page:
+    return Page(html.encode(), MappingProxyType(headers_of(allowed)))
 
 
 def _read(name: str) -> str:

@@ -7,6 +7,8 @@ from api_shim.routes import (
     batch_page,
     batches,
     connect,
+    connect_form,
+    connect_sessions,
     disconnect,
     internal,
     profiles,
@@ -21,6 +23,7 @@ ALL = (
     accounts.router,
     disconnect.router,
     tasks.router,
+    connect_sessions.router,
     batch_intake.router,
     batches.router,
     webhooks.router,
@@ -30,4 +33,5 @@ ALL = (
     internal.router,
     service.router,
     batch_page.router,
+    connect_form.router,
 )

@@ -27,7 +27,7 @@ from sandbox.faults import (
     WrongDid,
 )
 from sandbox.message import Part
-from tests.canary import batch
+from tests.canary import batch, form
 from tests.canary.person import Person
 
 LOGIN = "com.atproto.server.createSession"
@@ -243,6 +243,18 @@ CASES: dict[str, Case] = {
         "Content-Type", lambda person: f"application/{person.password}", (415, "UNSUPPORTED_MEDIA_TYPE")
     ),
     "as an encoding": says("Content-Encoding", lambda person: person.password, (415, "UNSUPPORTED_MEDIA_TYPE")),
+    # --- typed into the hosted form
+    "typed into a form": Case(
+        (409, "ACCOUNT_ALREADY_CONNECTED"), lambda person: form.typed(person, f"{person.password}-not", person.password)
+    ),
+    "typed into the wrong field": Case(CONNECTED, form.into_the_wrong_field),
+    "the main password in a form": Case(CONNECTED, lambda person: form.typed(person, person.main_password)),
+    "a form that is not believed": Case(CONNECTED, form.without_being_believed),
+    "a form that says it back": meets(
+        REJECTED,
+        lambda person: Status(status=401, error="AuthenticationRequired", message=person.password),
+        lambda person: form.typed(person, person.password),
+    ),
     # --- among many
     "a batch": uploads(batch.table),
     "a batch with a wrong one": uploads(lambda person: batch.table(person, f"{person.password}-not")),

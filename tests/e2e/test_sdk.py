@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import httpx
 import pytest
 from unipost import AsyncUniPost, UniPost
 from unipost.errors import AuthError, NotFoundError, UniPostError, ValidationError
@@ -214,3 +215,20 @@ def test_the_workspace_is_read_and_changed(official: UniPost, tenant: Tenant) ->
 
     assert (changed.name, changed.per_account_monthly_limit) == ("Acme Ltd", 5)
     assert official.workspace.get() == changed
+
+
+def test_a_link_to_the_hosted_form(service: Service, account: SandboxAccount, tenant: Tenant) -> None:
+    sdk = UniPost(api_key=tenant.key, base_url=service.url)
+    made = sdk.connect.create_session(platform="bluesky", external_user_id="user-42")
+
+    with httpx.Client(trust_env=False, timeout=40, follow_redirects=True) as browser:
+        (token,) = re.findall('name="token" value="([0-9a-f]+)"', browser.get(made.url).text)
+        form = {"token": token, "handle": account.handle, "app_password": account.app_password}
+        page = browser.post(made.url, data=form)
+
+    assert f"{account.handle} is connected" in page.text
+    session = sdk.connect.get_session(made.id)
+    assert (made.status, session.status) == ("pending", "completed")
+    assert (session.platform, session.external_user_id, session.url) == ("bluesky", "user-42", "")
+    (connected,) = sdk.accounts.list(external_user_id="user-42")["data"]
+    assert (connected.id, connected.connection_type) == (session.completed_social_account_id, "managed")

@@ -39,6 +39,7 @@ _EXAMPLES = {
     "POST /v1/connect/batches": 150,
     "GET /v1/connect/tasks/{task_id}": 150,
     "POST /internal/accounts/{account_id}/session": 100,
+    "POST /v1/connect/sessions": 100,
 }
 _FEW = 20
 _PREFER = ("respond-async", "wait=0", "wait=60")  # chance would never find them
@@ -46,8 +47,9 @@ _PREFER = ("respond-async", "wait=0", "wait=60")  # chance would never find them
 # What schemathesis takes for a rejection by itself.
 _REJECTS = ("400", "401", "403", "404", "405", "406", "409", "415", "422", "428", "429", "5xx")
 
-# What data that is valid by the document may still be refused for: the profile is not there, or the worker says so.
-_LATER = {"unknown_profile", "too_many", *(issue.code for error in FAILURES for issue in error.issues)}
+# What data that is valid by the document may still be refused for: the profile is not there, the workspace has not
+# named the return URL or has as many as it may have, or the worker says so.
+_LATER = {"unknown_profile", "not_allowed", "too_many", *(issue.code for error in FAILURES for issue in error.issues)}
 
 
 # Those of URLs for browsers, of which JSON Schema has no words for the few that are taken.

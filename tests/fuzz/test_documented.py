@@ -25,6 +25,8 @@ REACHED = {
     "PATCH /v1/webhooks/{webhook_id}": {"200", "401", "404", "422"},
     "GET /v1/webhooks/{webhook_id}/deliveries": {"200", "401", "404", "422"},
     "POST /v1/webhooks/{webhook_id}/rotate": {"200", "401", "404"},
+    "POST /v1/connect/sessions": {"201", "401", "415", "422"},
+    "GET /v1/connect/sessions/{session_id}": {"200", "401", "404"},
     "GET /v1/accounts": {"200", "401", "422"},
     "GET /v1/accounts/{account_id}": {"200", "401", "404"},
     "GET /v1/accounts/{account_id}/health": {"200", "401", "404"},

@@ -25,6 +25,7 @@ TOLD = {
     "Without waiting": "alice.test",
     "Again, safely": "alice.test",
     "Many at once": "customer-1",
+    "By your users themselves": "user-42",
     "Accounts, profiles and the workspace": "https://app.acme.example.com/social/",
 }
 """What the samples under these headings of the reference end with, the batch's whether it has ended or not."""

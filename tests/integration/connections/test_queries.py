@@ -17,6 +17,7 @@ from sqlalchemy import Connection, event, text
 
 from connections import repository
 from connections.audit import Action, AuditEntry
+from connections.connect_sessions.intake import SessionCommand
 from connections.contract import AccountStatus, Issue, RejectedRow, TaskStatus
 from connections.db import Database
 from connections.events import Event, EventType
@@ -27,6 +28,7 @@ from connections.repository import (
     audit,
     batch_intake,
     batches,
+    connect_sessions,
     deliveries,
     disconnecting,
     dispatch,
@@ -175,6 +177,9 @@ def audit_pages(connection: Connection) -> None:
         audit.audit_page(connection, wanted, before=before, limit=100)
 
 
+NEW_SESSION = connect_sessions.NewSession(
+    "cs_new", "ws_1", "pr_1", "key_1", digest(-1), SessionCommand("bluesky", "user_1")
+)
 EVENT = Event("ws_1", EventType.ACCOUNT_CONNECTED, "sa_1", {"id": "sa_1"})
 
 # `wh_40` has what is due.
@@ -221,6 +226,11 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     batch_intake.accepted_batch: lambda c: batch_intake.accepted_batch(c, BATCH),
     batch_intake.delete_staged: stage_and_take_back,
     batch_intake.delete_batch_arriving: stage_and_take_back,
+    connect_sessions.insert_connect_session: lambda c: connect_sessions.insert_connect_session(c, NEW_SESSION),
+    connect_sessions.connect_session_of: lambda c: connect_sessions.connect_session_of(c, "ws_1", "cs_1"),
+    connect_sessions.visited_session: lambda c: connect_sessions.visited_session(c, digest(1)),
+    connect_sessions.count_attempt: lambda c: connect_sessions.count_attempt(c, "cs_1", task_id="ct_1"),
+    connect_sessions.follow_task: lambda c: connect_sessions.follow_task(c, "cs_1", task_id="ct_1"),
     batches.batch_of: lambda c: batches.batch_of(c, "ws_1", BATCH),
     batches.tallies: lambda c: batches.tallies(c, BATCH, lately=60),
     batches.rejection_tallies: lambda c: batches.rejection_tallies(c, BATCH),
@@ -379,6 +389,7 @@ EXCEPTIONS = {
     batches.tallies: "counts the rows of one batch, in their index; a batch has an upper limit",
     batches.rejection_tallies: "counts the refused rows of one batch; a batch has an upper limit",
     keys.count_secrets: "a report for the operator counts all rows of a key, in its index",
+    connect_sessions.visited_session: "joins a workspace; workspaces are made by hand and stay few",
     observing.in_flight_by_queue: "a report for the operator counts all rows in flight, in their index",
     observing.running_batches: "counts the rows of some batches, in their index; a batch has an upper limit",
     observing.task_story: "joins a workspace; workspaces are made by hand and stay few",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.types import Message
@@ -13,7 +14,15 @@ from tests.unit.api_shim.conftest import BODY, Api
 class Caller:
     """Sends a request, and can hang up."""
 
-    def __init__(self, api: Api, method: str, path: str, query: str = "", body: bytes = b"") -> None:
+    def __init__(
+        self,
+        api: Api,
+        method: str,
+        path: str,
+        query: str = "",
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._api = api
         self._body: bytes | None = body
         self._is_gone = asyncio.Event()
@@ -28,7 +37,7 @@ class Caller:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "root_path": "",
-            "headers": [(name.lower().encode(), value.encode()) for name, value in api.key.items()],
+            "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or api.key).items()],
             "client": None,
             "server": ("api.test", 80),
         }

@@ -20,6 +20,7 @@ Json = dict[str, Any]
 
 CONNECT = "/v1/accounts/connect"
 RECONNECT = "/v1/accounts/{account_id}/reconnect"
+SESSIONS = "/v1/connect/sessions"
 BATCHES = "/v1/connect/batches"
 BATCH = "/v1/connect/batches/{batch_id}"
 WEBHOOKS = "/v1/webhooks"
@@ -34,6 +35,8 @@ STATUSES = {
     ("post", RECONNECT): WITH_A_KEY | {200, 202, 404, 409, 413, 415, 422, 504},
     ("delete", "/v1/accounts/{account_id}"): WITH_A_KEY | {200, 404},
     ("get", "/v1/connect/tasks/{task_id}"): WITH_A_KEY | {200, 404, 422},
+    ("post", SESSIONS): WITH_A_KEY | {201, 413, 415, 422},
+    ("get", f"{SESSIONS}/{{session_id}}"): WITH_A_KEY | {200, 404},
     ("post", BATCHES): WITH_A_KEY | {202, 413, 415, 422},
     ("get", BATCH): WITH_A_KEY | {200, 404},
     ("get", f"{BATCH}/results"): WITH_A_KEY | {200, 404, 422},
@@ -66,7 +69,7 @@ STATUSES = {
 }
 
 # Not for programs.
-PAGES = {"/openapi.json", "/docs", "/docs/assets/{name}", "/batches/{batch_id}"}
+PAGES = {"/openapi.json", "/docs", "/docs/assets/{name}", "/batches/{batch_id}", "/connect/{token}"}
 
 # Of which only the kinds below it are ever raised.
 ABSTRACT = {errors.InvalidIdentity}
@@ -145,6 +148,8 @@ def raised_by(operation: Operation) -> set[type[ConnectorError]]:
         raised |= {*concrete(errors.PlatformError)} - OF_CONNECTED
     if operation.path == CONNECT:
         raised -= {errors.AnotherAccount}
+    if (operation.method, operation.path) == ("post", SESSIONS):
+        raised |= {errors.NoHostedForm}
     if operation.path.startswith("/v1/profiles") and "requestBody" in operation.text:
         raised |= {errors.ProfileNameTaken}
     if (operation.method, operation.path) == ("delete", PROFILE):
@@ -206,7 +211,7 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Preference-Applied"}
             named |= {"Location"} if status in {202, 504} else set()
             named |= {"Retry-After"} if status == 500 else set()
-        case "/v1/connect/batches", 202:
+        case ("/v1/connect/batches", 202) | ("/v1/connect/sessions", 201):
             named |= {"Location"}
         case "/v1/connect/batches/{batch_id}/results", 200:
             named |= {"Vary", "Content-Disposition"}
@@ -218,7 +223,7 @@ def headers_of(operation: Operation, status: int) -> set[str]:
             named |= {"Cache-Control"}
         case "/internal/accounts/{account_id}/session", 500:
             named |= {"Retry-After"}
-        case path, 200 if path.startswith("/v1/connect/"):
+        case path, 200 if path.startswith("/v1/connect/") and not path.startswith(SESSIONS):
             named |= {"Retry-After"}
     return named
 
@@ -313,7 +318,7 @@ def events_in(stream: str) -> list[Json]:
 def test_ids_in_examples_are_like_real_ones(document: Json) -> None:
     text = orjson.dumps(document["paths"]).decode()
 
-    ids = set(re.findall(r"\b(?:sa|pr|ct|cb|req|ws|wh|wd|evt)_[0-9A-Za-z]+", text))
+    ids = set(re.findall(r"\b(?:sa|pr|ct|cb|cs|req|ws|wh|wd|evt)_[0-9A-Za-z]+", text))
     assert ids
     assert [one for one in ids if not re.fullmatch("[a-z]+_[0-9a-hjkmnp-tv-z]{26}", one)] == []
 

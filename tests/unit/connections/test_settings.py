@@ -6,6 +6,7 @@ WRONG = {
     "CONNECTOR_LOG_LEVEL": "LOUD",
     "CONNECTOR_PLC_URL": "ftp://plc",
     "CONNECTOR_BLUESKY_URL": "https://bsky.social/xrpc",
+    "CONNECTOR_PUBLIC_URL": "https://connect.example.com/path",
     "CONNECTOR_DNS_SERVERS": "one.one.one.one",
     "CONNECTOR_DATABASE_URL": "mysql://host/db",
     "CONNECTOR_REDIS_URL": "http://localhost",
@@ -50,6 +51,7 @@ UNFIT = {
     "a development PDS": ("CONNECTOR_DEV_PDS_URL", "http://localhost:2583"),
     "a development directory": ("CONNECTOR_DEV_PLC_URL", "http://localhost:2582"),
     "a plain PLC": ("CONNECTOR_PLC_URL", "http://localhost:2582"),
+    "a plain form": ("CONNECTOR_PUBLIC_URL", "http://connect.example.com"),
 }
 
 

@@ -1,0 +1,1 @@
+"""The hosted form: where the users of a workspace type handle and app password themselves."""
