@@ -1,15 +1,16 @@
 """How a workspace parts from an account. Blocking; call it from a thread."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from connections.audit import Action, AuditEntry
-from connections.contract import Account, AccountStatus, ConnectionType
+from connections.contract import Account, AccountStatus
 from connections.db import Database
 from connections.errors import NotFound
 from connections.events import Event, EventType
 from connections.intake import is_id
 from connections.repository import audit, outbox
-from connections.repository.disconnecting import AccountToLeave, account_to_leave, disconnect_account
+from connections.repository.accounts import lock_account
+from connections.repository.disconnecting import disconnect_account
 from connections.repository.retiring import retire_sessions
 from connections.service import Caller
 
@@ -38,12 +39,12 @@ class Disconnecting:
         if not is_id(account_id):
             raise _no_such_account()
         with self._database.write() as connection:
-            row = account_to_leave(connection, caller.workspace_id, account_id)
-            if row is None:
+            account = lock_account(connection, caller.workspace_id, account_id)
+            if account is None:
                 raise _no_such_account()
-            if row.status is AccountStatus.DISCONNECTED:
-                return Disconnected(_shown(row), is_new=False)
-            account = _shown(replace(row, status=AccountStatus.DISCONNECTED))
+            if account.status is AccountStatus.DISCONNECTED:
+                return Disconnected(account, is_new=False)
+            account = account.model_copy(update={"status": AccountStatus.DISCONNECTED})
             retire_sessions(connection, account_id)
             disconnect_account(connection, account_id)
             audit.record(connection, [_entry(caller, account_id, request_id)])
@@ -59,21 +60,6 @@ def _entry(caller: Caller, account_id: str, request_id: str) -> AuditEntry:
 
 def _event(caller: Caller, account: Account) -> Event:
     return Event(caller.workspace_id, EventType.ACCOUNT_DISCONNECTED, account.id, account.model_dump(mode="json"))
-
-
-def _shown(row: AccountToLeave) -> Account:
-    return Account(
-        id=row.id,
-        profile_id=row.profile_id,
-        platform=row.platform,
-        account_name=row.account_name,
-        status=row.status,
-        connection_type=ConnectionType(row.connection_type),
-        connected_at=row.connected_at,
-        external_account_id=row.external_id,
-        display_name=row.display_name,
-        avatar_url=row.avatar_url,
-    )
 
 
 def _no_such_account() -> NotFound:

@@ -9,12 +9,12 @@ from sqlalchemy import Connection
 
 from connections import tracing
 from connections.audit import WORKER, Action, AuditEntry, AuditOutcome
-from connections.contract import Account, AccountStatus, ConnectionType
+from connections.contract import Account, AccountStatus
 from connections.db import Database
 from connections.errors import AccountUnavailable, ConnectorError, KeyUnavailable, Refusal
 from connections.events import Event, EventType
 from connections.repository import audit, outbox, refreshing
-from connections.repository.refreshing import GRACE_SECONDS, ClaimedAccount, RefusedAccount, SessionOnFile
+from connections.repository.refreshing import GRACE_SECONDS, ClaimedAccount, SessionOnFile
 from connections.vault import Cell, EncryptedSession, KeyNotHeld, TokenCipher, UnreadableSecret
 from connections.verified import Refreshed, Session, Standing, StoredAccount
 
@@ -177,7 +177,7 @@ class Keeping:
                 connection, account.id, fence=account.fence, cause=cause, error=_row(refusal)
             )
             if refused is not None:
-                _tell(connection, refused, cause)
+                _tell(connection, account.workspace_id, refused, cause)
         return refused is not None
 
     def fail(self, account: ClaimedAccount, error: ConnectorError, *, retry_in: float) -> None:
@@ -196,28 +196,11 @@ class Keeping:
                 )
 
 
-def _tell(connection: Connection, refused: RefusedAccount, cause: str) -> None:
-    account = Account(
-        id=refused.id,
-        profile_id=refused.profile_id,
-        platform=refused.platform,
-        account_name=refused.account_name,
-        status=AccountStatus.RECONNECT_REQUIRED,
-        connection_type=ConnectionType(refused.connection_type),
-        connected_at=refused.connected_at,
-        external_account_id=refused.external_id,
-        display_name=refused.display_name,
-        avatar_url=refused.avatar_url,
-    )
+def _tell(connection: Connection, workspace_id: str, account: Account, cause: str) -> None:
     data = {**account.model_dump(mode="json"), "cause": cause}
-    outbox.emit(connection, [Event(refused.workspace_id, EventType.ACCOUNT_RECONNECT_REQUIRED, refused.id, data)])
+    outbox.emit(connection, [Event(workspace_id, EventType.ACCOUNT_RECONNECT_REQUIRED, account.id, data)])
     entry = AuditEntry(
-        refused.workspace_id,
-        WORKER,
-        Action.ACCOUNT_REFUSED,
-        outcome=AuditOutcome.FAILED,
-        account_id=refused.id,
-        cause=cause,
+        workspace_id, WORKER, Action.ACCOUNT_REFUSED, outcome=AuditOutcome.FAILED, account_id=account.id, cause=cause
     )
     audit.record(connection, [entry])
 

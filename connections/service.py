@@ -283,7 +283,7 @@ def _profile(connection: Connection, request: _Request, profile_of: Callable[[st
     if place.platform != command.platform:
         message = f"This is an account of {place.platform}."
         raise refused([Issue(field="platform", code="another_platform", message=message)])
-    return place.profile_id
+    return profile_of(workspace_id, place.profile_id)  # which may have been deleted since it was disconnected
 
 
 def _in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) -> str | None:

@@ -4,7 +4,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import structlog
@@ -190,6 +190,9 @@ class Settlement:
         return outcomes
 
     def _succeed_alone(self, task: ClaimedTask, verified: VerifiedAccount) -> bool:
+        if task.connect_session_id is not None and task.account_id is None:
+            with self._database.read() as connection:
+                task = replace(task, account_id=storing.account_to_renew(connection, task, verified.external_id))
         new = self._encrypted(task, verified)  # may ask for the keys: not in a transaction
         with self._database.write() as connection:
             account = storing.store(connection, task, new)

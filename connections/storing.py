@@ -51,31 +51,33 @@ def _linked(connection: Connection, connect_session_id: str, new: NewAccount) ->
 
 
 def _reconnect(connection: Connection, task: ClaimedTask, new: NewAccount) -> Account | None:
-    kept = reconnecting.lock_account(connection, task.workspace_id, new.id)
+    kept = accounts.lock_account(connection, task.workspace_id, new.id)
     if tasks.has_succeeded(connection, task.id, fence=task.fence):
         return None
     if kept is None:
         raise NotFound("There is no such account.")
-    if kept.external_id != new.external_id:
+    if kept.external_account_id != new.external_id:
         raise AnotherAccount
     refuse_if_connected(connection, task, new.external_id, new.account_name)
     retire_sessions(connection, kept.id)
     try:
-        reconnecting.replace_session(connection, new)
+        account = reconnecting.replace_session(connection, new)
     except IntegrityError as error:
         raise AlreadyConnected from error  # in this very moment, under another id
-    return Account(
-        id=kept.id,
-        profile_id=kept.profile_id,
-        platform=new.platform,
-        account_name=new.account_name,
-        status=AccountStatus.ACTIVE,
-        connection_type=ConnectionType(kept.connection_type),
-        connected_at=kept.connected_at,
-        external_account_id=kept.external_id,
-        display_name=kept.display_name,
-        avatar_url=kept.avatar_url,
-    )
+    if task.connect_session_id is not None:
+        linking.complete_connect_session(connection, task.connect_session_id, new.id)
+    return account
+
+
+def account_to_renew(connection: Connection, task: ClaimedTask, external_id: str) -> str | None:
+    """The account that has lost its session, and whose user has followed a link to connect it once more."""
+    if task.connect_session_id is None:
+        return None
+    existing = accounts.connected_account(connection, task.workspace_id, task.platform, external_id)
+    user = linking.linked_user(connection, task.connect_session_id)
+    if existing is None or user is None or existing.status != AccountStatus.RECONNECT_REQUIRED:
+        return None
+    return existing.id if existing.external_user_id == user.external_user_id else None
 
 
 def connected(new: NewAccount, connected_at: datetime) -> Account:

@@ -8,19 +8,11 @@ from sqlalchemy import Connection, case, func, select
 
 from connections.contract import AccountStatus, ListedAccount
 from connections.models import IS_KEPT_ALIVE, accounts, profiles
+from connections.repository.accounts import SHOWN
 
 _LISTED = (
-    accounts.c.id,
-    accounts.c.profile_id,
+    *SHOWN,
     select(profiles.c.name).where(profiles.c.id == accounts.c.profile_id).scalar_subquery().label("profile_name"),
-    accounts.c.platform,
-    accounts.c.account_name,
-    accounts.c.status,
-    accounts.c.connection_type,
-    accounts.c.connected_at,
-    accounts.c.external_id.label("external_account_id"),
-    accounts.c.display_name,
-    accounts.c.avatar_url,
     accounts.c.external_user_id,
     accounts.c.external_user_email,
 )

@@ -8,11 +8,25 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
 
-from connections.contract import AccountStatus, ConnectionType
+from connections.contract import Account, AccountStatus, ConnectionType
 from connections.models import CONNECTED_ONCE, accounts
 from connections.repository.dialects import insert_into
 from connections.sqltime import from_now
 from connections.vault import EncryptedSession
+
+# An account as the wire has it.
+SHOWN = (
+    accounts.c.id,
+    accounts.c.profile_id,
+    accounts.c.platform,
+    accounts.c.account_name,
+    accounts.c.status,
+    accounts.c.connection_type,
+    accounts.c.connected_at,
+    accounts.c.external_id.label("external_account_id"),
+    accounts.c.display_name,
+    accounts.c.avatar_url,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +123,14 @@ def _connected_names() -> Any:
 class ConnectedAccount:
     id: str
     account_name: str | None
+    status: str
+    external_user_id: str | None
 
 
 def connected_account(
     connection: Connection, workspace_id: str, platform: str, external_id: str
 ) -> ConnectedAccount | None:
-    query = select(accounts.c.id, accounts.c.account_name).where(
+    query = select(accounts.c.id, accounts.c.account_name, accounts.c.status, accounts.c.external_user_id).where(
         accounts.c.workspace_id == workspace_id,
         accounts.c.platform == platform,
         accounts.c.external_id == external_id,
@@ -138,3 +154,15 @@ def place_of(connection: Connection, workspace_id: str, account_id: str) -> Plac
     )
     row = connection.execute(query).first()
     return None if row is None else Place(*row)
+
+
+def lock_account(connection: Connection, workspace_id: str, account_id: str) -> Account | None:
+    """The account, which nobody else changes until the end of the transaction. None unless it is of the workspace."""
+    row = connection.execute(_locking(), {"account": account_id, "workspace": workspace_id}).first()
+    return None if row is None else Account(**row._mapping)
+
+
+@cache
+def _locking() -> Any:
+    is_it = (accounts.c.id == bindparam("account"), accounts.c.workspace_id == bindparam("workspace"))
+    return select(*SHOWN).where(*is_it).with_for_update()

@@ -12,9 +12,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, insert, null, or_, select, update
 
-from connections.contract import AccountStatus
+from connections.contract import Account, AccountStatus
 from connections.ids import new_id
 from connections.models import IS_KEPT_ALIVE, accounts, retired_sessions
+from connections.repository.accounts import SHOWN
 from connections.repository.retiring import END_WITHIN_SECONDS
 from connections.sqltime import from_now
 from connections.vault import EncryptedSession
@@ -213,26 +214,11 @@ def _replacing() -> Any:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedAccount:
-    """An account that has lost its session, as far as others are told of it."""
-
-    id: str
-    workspace_id: str
-    profile_id: str
-    platform: str
-    external_id: str
-    account_name: str | None
-    connection_type: str
-    connected_at: datetime
-    display_name: str | None
-    avatar_url: str | None
-
-
 def give_up_session(
     connection: Connection, account_id: str, *, fence: int, cause: str, error: dict[str, Any]
-) -> RefusedAccount | None:
-    """Erases the tokens of an account that its platform has refused; None when it is not the claim's any more."""
+) -> Account | None:
+    """Erases the tokens of an account that its platform has refused, and gives the account as it is then; None when it
+    is not the claim's any more."""
     row = connection.execute(
         _giving_up(), {"account": account_id, "fence": fence, "cause": cause, "error": error}
     ).first()
@@ -243,7 +229,7 @@ def give_up_session(
         retired_sessions.c.account_id == account_id, retired_sessions.c.end_at.is_(None)
     )
     connection.execute(replaced)
-    return RefusedAccount(**row._mapping)
+    return Account(**row._mapping)
 
 
 @cache
@@ -266,18 +252,7 @@ def _giving_up() -> Any:
                 "last_error_at": from_now(),
             }
         )
-        .returning(
-            accounts.c.id,
-            accounts.c.workspace_id,
-            accounts.c.profile_id,
-            accounts.c.platform,
-            accounts.c.external_id,
-            accounts.c.account_name,
-            accounts.c.connection_type,
-            accounts.c.connected_at,
-            accounts.c.display_name,
-            accounts.c.avatar_url,
-        )
+        .returning(*SHOWN)
     )
 
 

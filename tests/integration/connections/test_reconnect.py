@@ -1,5 +1,6 @@
 """Accounts that get a new session in place, on both databases; and who is told of what a task has ended with."""
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,15 @@ from sqlalchemy import insert, select, update
 from connections.contract import AccountStatus, ConnectionType, rfc3339
 from connections.db import Database
 from connections.errors import AlreadyConnected, AnotherAccount, NotFound, UpstreamFailed, ValidationFailed
-from connections.models import accounts, audit_log, connect_sessions, retired_sessions, webhook_deliveries, webhooks
+from connections.models import (
+    accounts,
+    audit_log,
+    connect_sessions,
+    profiles,
+    retired_sessions,
+    webhook_deliveries,
+    webhooks,
+)
 from connections.outcome import Outcome
 from connections.repository.tasks import ClaimedTask
 from connections.service import ConnectService
@@ -215,16 +224,16 @@ def test_whoever_listens_has_word_of_each_account(desk: Desk) -> None:
     assert first.number < second.number
 
 
-def test_an_account_that_an_end_user_connected_is_managed(desk: Desk) -> None:
+def add_link(desk: Desk, connect_session_id: str, user: str) -> None:
     values = {
-        "id": "cs_1",
+        "id": connect_session_id,
         "workspace_id": desk.tenant.workspace_id,
         "profile_id": desk.tenant.profile_ids[0],
         "platform": "bluesky",
         "key_id": "key",
-        "token_hash": bytes(32),
-        "external_user_id": "user_1",
-        "external_user_email": "user@example.com",
+        "token_hash": hashlib.sha256(connect_session_id.encode()).digest(),
+        "external_user_id": user,
+        "external_user_email": f"{user}@example.com",
         "allow_quickstart_creds": False,
         "created_at": from_now(),
         "expires_at": from_now(3600),
@@ -232,11 +241,47 @@ def test_an_account_that_an_end_user_connected_is_managed(desk: Desk) -> None:
     with desk.database.write() as connection:
         connection.execute(insert(connect_sessions).values(values))
 
+
+def test_an_account_that_an_end_user_connected_is_managed(desk: Desk) -> None:
+    add_link(desk, "cs_1", "user_1")
+
     assert desk.settlement.succeed(desk.claim(connect_session_id="cs_1"), verified())
 
     [account] = desk.rows(accounts)
     [link] = desk.rows(connect_sessions)
     assert account.connection_type == ConnectionType.MANAGED
-    assert (account.external_user_id, account.external_user_email) == ("user_1", "user@example.com")
+    assert (account.external_user_id, account.external_user_email) == ("user_1", "user_1@example.com")
     assert (link.account_id, link.completed_at is not None) == (account.id, True)
     assert [row.actor for row in desk.rows(audit_log)] == ["cs_1"]
+
+
+def test_an_end_user_whose_account_lost_its_session_gets_it_back(desk: Desk) -> None:
+    add_link(desk, "cs_1", "user_1")
+    desk.settlement.succeed(desk.claim(connect_session_id="cs_1"), verified())
+    [account] = desk.rows(accounts)
+    add_link(desk, "cs_2", "user_1")
+    with pytest.raises(AlreadyConnected):  # it lives
+        desk.settlement.succeed(desk.claim(connect_session_id="cs_2"), verified())
+    desk.change(account.id, status=AccountStatus.RECONNECT_REQUIRED)
+
+    add_link(desk, "cs_3", "user_2")
+    with pytest.raises(AlreadyConnected):  # it is somebody else's
+        desk.settlement.succeed(desk.claim(connect_session_id="cs_3"), verified())
+    add_link(desk, "cs_4", "user_1")
+    assert desk.settlement.succeed(desk.claim(connect_session_id="cs_4"), replace(verified(), session=NEW))
+
+    [renewed] = desk.rows(accounts)
+    assert (renewed.id, renewed.status, renewed.connection_type) == (account.id, "active", "managed")
+    [link] = [row for row in desk.rows(connect_sessions) if row.id == "cs_4"]
+    assert link.account_id == account.id
+
+
+def test_an_account_of_a_deleted_profile_is_not_brought_back(desk: Desk) -> None:
+    account_id = desk.connect()
+    desk.change(account_id, status=AccountStatus.DISCONNECTED)
+    with desk.database.write() as connection:
+        connection.execute(update(profiles).values(deleted_at=from_now()))
+
+    with pytest.raises(ValidationFailed) as refused:
+        desk.claim(account_id=account_id)
+    assert [issue.code for issue in refused.value.issues] == ["unknown_profile"]

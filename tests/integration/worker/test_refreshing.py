@@ -18,7 +18,7 @@ from connections.keeping import Kept, PutOff
 from connections.models import accounts, audit_log, webhook_deliveries, webhooks
 from connections.repository import keys as key_rows
 from connections.repository import reconnecting
-from connections.repository.accounts import NewAccount
+from connections.repository.accounts import NewAccount, lock_account
 from connections.repository.retiring import retire_sessions
 from connections.settings import Settings
 from connections.sqltime import from_now
@@ -129,7 +129,7 @@ def reconnect(fleet: Fleet, account_id: str, person: SandboxAccount) -> str:
         session=fleet.cipher.encrypt_session(account_id, verified.session),
     )
     with fleet.database.write() as connection:
-        reconnecting.lock_account(connection, fleet.tenant.workspace_id, account_id)
+        lock_account(connection, fleet.tenant.workspace_id, account_id)
         retire_sessions(connection, account_id)
         reconnecting.replace_session(connection, new)
     return verified.session.refresh_token
@@ -138,7 +138,7 @@ def reconnect(fleet: Fleet, account_id: str, person: SandboxAccount) -> str:
 def disconnect(fleet: Fleet, account_id: str) -> None:
     """As disconnecting does it."""
     with fleet.database.write() as connection:
-        reconnecting.lock_account(connection, fleet.tenant.workspace_id, account_id)
+        lock_account(connection, fleet.tenant.workspace_id, account_id)
         retire_sessions(connection, account_id)
         connection.execute(
             update(accounts)
