@@ -7,6 +7,7 @@ host, a name or a document brings about comes from a row of the hostile suite, t
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from connections.settings import Environment, Settings
 from connections.sqltime import from_now
 from connections.vault import generate_keys, open_key_store
 from connections.verified import Credentials, VerifiedAccount
-from tests.factories import FakePlatform, verified
+from tests.account_rows import insert_account
+from tests.factories import FakePlatform, make_tenant, verified
 from tests.hostile import rows_what, rows_where, rows_who
 from tests.hostile.case import FAILED, LIMITED, REJECTED, Expected, refused
 from tests.hostile.run import Run, outcome
@@ -38,10 +40,18 @@ CONTRACT = {
     "UNAUTHORIZED": 401,
     "VALIDATION_ERROR": 422,
     "ACCOUNT_ALREADY_CONNECTED": 409,
+    "ACCOUNT_MISMATCH": 409,
     "IDEMPOTENCY_KEY_REUSED": 422,
     "UPSTREAM_RATE_LIMITED": 429,
     "RATE_LIMITED": 429,
     "CANCELED": 409,
+    "FORBIDDEN": 403,
+    "PROFILE_IN_USE": 409,
+    "PROFILE_NAME_TAKEN": 409,
+    "RECONNECT_REQUIRED": 409,
+    "SESSION_ENDED": 409,
+    "ACCOUNT_MOVED": 409,
+    "SESSION_TIMEOUT": 504,
     "UPSTREAM_ERROR": 500,
     "INTERNAL_ERROR": 500,
     "QUEUE_UNAVAILABLE": 503,
@@ -142,6 +152,28 @@ async def the_same_account_twice(bench: Bench) -> httpx.Response:
     async with running_stack(bench.settings(), FakePlatform([verified()])) as stack:
         await stack.connect(HANDLE, PASSWORD)
         return await stack.connect(f"@{HANDLE}", PASSWORD)
+
+
+async def another_accounts_credentials(bench: Bench) -> httpx.Response:
+    platform = FakePlatform([verified(), verified("did:plc:bob", "bob.test")])
+    async with running_stack(bench.settings(), platform) as stack:
+        account_id = (await stack.connect(HANDLE, PASSWORD)).json()["id"]
+        body = {"credentials": {"handle": "bob.example.com", "app_password": PASSWORD}}
+        return await stack.client.post(f"/v1/accounts/{account_id}/reconnect", json=body, headers=stack.headers)
+
+
+async def a_profile_with_an_account(bench: Bench) -> httpx.Response:
+    async with running_stack(bench.settings(), FakePlatform([verified()])) as stack:
+        profile_id = (await stack.connect(HANDLE, PASSWORD)).json()["profile_id"]
+        return await stack.client.delete(f"/v1/profiles/{profile_id}", headers=stack.headers)
+
+
+async def a_session(bench: Bench, scopes: str) -> httpx.Response:
+    """Of an account, asked for by a key with these scopes; no worker hears of it."""
+    async with running_stack(bench.settings(sync_wait_seconds=0.1), FakePlatform([verified()])) as stack:
+        stack.tenant = make_tenant(stack.database, scopes=scopes)
+        account_id = insert_account(stack.database, stack.tenant)
+        return await stack.client.post(f"/internal/accounts/{account_id}/session", headers=stack.headers)
 
 
 async def one_wrong_password_too_many(bench: Bench) -> httpx.Response:
@@ -268,6 +300,14 @@ SCENARIOS: dict[type[ConnectorError], Scenario] = {
     errors.UpstreamRateLimited: hostile(LIMITED),
     errors.OutOfBudget: performed(errors.OutOfBudget(retry_after=60)),
     errors.Canceled: a_batch_that_is_canceled,
+    errors.AnotherAccount: another_accounts_credentials,
+    errors.ProfileInUse: a_profile_with_an_account,
+    errors.ProfileNameTaken: asked("POST", "/v1/profiles", json={"name": "Default"}),
+    errors.Forbidden: partial(a_session, scopes=""),
+    errors.SessionTimeout: partial(a_session, scopes="sessions"),
+    errors.NoHostedForm: asked(
+        "POST", "/v1/connect/sessions", json={"platform": "bluesky", "external_user_id": "user-1"}
+    ),
 }
 
 
