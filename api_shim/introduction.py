@@ -33,7 +33,7 @@ TAGS = [
         "description": "Be told what happens to accounts: events are sent by POST, signed, at least once, "
         "and of each account in order.",
     },
-    {"name": "audit-log", "description": "Who did what, when, and how it ended."},
+    {"name": "audit", "description": "Who did what, when, and how it ended."},
     {"name": "profiles", "description": "What a workspace groups its accounts by, and how the hosted form looks."},
     {"name": "workspace", "description": "What an API key belongs to."},
     {"name": "service", "description": "For those who run the service. No key is needed."},

@@ -17,7 +17,7 @@ from connections.instants import read_instant
 from connections.intake import refused
 from connections.repository.audit import AuditFilter
 
-router = APIRouter(tags=["audit-log"])
+router = APIRouter(tags=["audit"])
 
 MAX_LIMIT = 1000
 
