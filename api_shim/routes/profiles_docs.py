@@ -46,7 +46,7 @@ _MEMBERS = {
     "branding_logo_url": {
         "type": ["string", "null"],
         "maxLength": MAX_LOGO_URL,
-        "format": "uri",
+        "anyOf": [{"format": "uri"}, {"maxLength": 0}],
         "description": "An https URL, without user or fragment.",
     },
     "branding_display_name": {

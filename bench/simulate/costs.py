@@ -49,12 +49,12 @@ def names(workspaces: int) -> Sql:
 
 
 def store(rows: int) -> Sql:
-    """BEGIN, the time, the accounts, the tasks, COMMIT."""
-    return Sql(3 + 2 * rows, 1)
+    """BEGIN, the time, the accounts, the tasks, the audit log, who wants to hear of it, COMMIT."""
+    return Sql(4 + 3 * rows, 1)
 
 
 def settle() -> Sql:
-    """A row that fails or is postponed."""
+    """A row that is postponed. One that fails is in the audit log, too."""
     return Sql(3, 1)
 
 
@@ -71,9 +71,9 @@ def take(picks: int, rows: int) -> Sql:
 
 
 def call() -> Sql:
-    """A synchronous connect: accepted (BEGIN, profile, task, COMMIT), claimed, stored (BEGIN, account, task, COMMIT),
-    and read by the API."""
-    return Sql(4 + 1 + 4 + 1, 3)
+    """A synchronous connect: accepted (BEGIN, profile, task, COMMIT), claimed, stored (BEGIN, account, task, audit log,
+    who wants to hear of it, COMMIT), and read by the API."""
+    return Sql(4 + 1 + 6 + 1, 3)
 
 
 def limits(rows: int, workspaces: int) -> int:

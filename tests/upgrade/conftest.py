@@ -9,13 +9,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from connections.api_keys import prefix_of
 from connections.db import Database
 from connections.settings import Settings
 from connections.vault import ensure_development_keys
 from sandbox.client import SandboxAccount
 from sandbox.process import SandboxProcess
 from tests.e2e.stack import is_ready
-from tests.factories import Tenant, make_tenant
+from tests.factories import Tenant
 from tests.servers import Postgres, Valkey, free_port, running_valkey, wait_until
 from tests.upgrade.versions import Version, running, unpack
 
@@ -35,11 +36,20 @@ class Deployment:
     database: Database
     tenant: Tenant = field(init=False)
 
-    def run(self, version: Version, *command: str) -> None:
-        """A command that ends. Raises `AssertionError` when it fails."""
+    def run(self, version: Version, *command: str) -> str:
+        """A command that ends, and the first line of what it says. Raises `AssertionError` when it fails."""
         log = self.directory / "command.log"
+        log.unlink(missing_ok=True)
         with running(self.roots[version], *command, environment=self.environment, log=log) as process:
             assert process.wait(60) == 0, log.read_text()
+        return log.read_text().partition("\n")[0]
+
+    def make_tenant(self) -> Tenant:
+        """By the old version: the tables are still its own."""
+        workspace_id = self.run(Version.OLD, "workspace", "create", "Acme")
+        profile_id = self.run(Version.OLD, "profile", "create", "Default", "--workspace", workspace_id)
+        key = self.run(Version.OLD, "key", "create", "--workspace", workspace_id)
+        return Tenant(workspace_id, (profile_id,), key, prefix_of(key) or "")
 
     @contextlib.contextmanager
     def part(self, version: Version, name: str, *options: str) -> Iterator[None]:
@@ -110,7 +120,7 @@ def deployment(
     }
     deployment = Deployment(roots, environment, tmp_path, upgrade_sandbox, Database(url, pool_size=2))
     deployment.run(Version.OLD, "migrate")
-    deployment.tenant = make_tenant(deployment.database)
+    deployment.tenant = deployment.make_tenant()
     yield deployment
     deployment.database.close()
     for log in tmp_path.glob("*-*.log"):

@@ -91,3 +91,21 @@ def test_both_at_work_at_once(deployment: Deployment) -> None:
             connect_batch(client, deployment.people(48))
         for version in BOTH:
             assert "account_connected" in deployment.log(version, "worker")
+
+
+def test_accounts_from_before_live_on(deployment: Deployment) -> None:
+    """The new version refreshes, reconnects and ends what the old one has connected."""
+    old, new = Version.OLD, Version.NEW
+    first, second = people = deployment.people(2)
+    with deployment.part(old, "worker"), deployment.api(old) as client:
+        connect(client, people)
+    deployment.run(new, "migrate")
+    control = deployment.sandbox.control
+    with deployment.part(new, "worker"), deployment.part(new, "beat"), deployment.api(new) as client:
+        refreshed = [person.did for person in people]
+        wait_until(lambda: all(len(control.refresh_tokens(did)) == 2 for did in refreshed), what="both to be refreshed")
+        ids = {one["account_name"]: one["id"] for one in client.get("/v1/accounts").json()["data"]}
+        answer = client.post(f"/v1/accounts/{ids[first.handle]}/reconnect", json=body(first.handle, PASSWORD))
+        assert (answer.status_code, answer.json().get("id")) == (200, ids[first.handle]), answer.text
+        assert client.delete(f"/v1/accounts/{ids[second.handle]}").status_code == 200
+        wait_until(lambda: control.refresh_tokens(second.did) == [], what="the end of every session")

@@ -47,7 +47,7 @@ class Size:
     batch_tasks: int = 8_000
     retired_sessions: int = 20_000
     connect_sessions: int = 5_000
-    session_requests: int = 5_000
+    session_requests: int = 20_000
     webhooks: int = 2_000
     deliveries: int = 20_000
     audit_entries: int = 20_000
