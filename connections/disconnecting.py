@@ -59,7 +59,7 @@ def _entry(caller: Caller, account_id: str, request_id: str) -> AuditEntry:
 
 
 def _event(caller: Caller, account: Account) -> Event:
-    return Event(caller.workspace_id, EventType.ACCOUNT_DISCONNECTED, account.id, account.model_dump(mode="json"))
+    return Event(caller.workspace_id, EventType.ACCOUNT_DISCONNECTED, account.id, account)
 
 
 def _no_such_account() -> NotFound:

@@ -197,8 +197,8 @@ class Keeping:
 
 
 def _tell(connection: Connection, workspace_id: str, account: Account, cause: str) -> None:
-    data = {**account.model_dump(mode="json"), "cause": cause}
-    outbox.emit(connection, [Event(workspace_id, EventType.ACCOUNT_RECONNECT_REQUIRED, account.id, data)])
+    event = Event(workspace_id, EventType.ACCOUNT_RECONNECT_REQUIRED, account.id, account, cause)
+    outbox.emit(connection, [event])
     entry = AuditEntry(
         workspace_id, WORKER, Action.ACCOUNT_REFUSED, outcome=AuditOutcome.FAILED, account_id=account.id, cause=cause
     )

@@ -101,10 +101,7 @@ def tell(connection: Connection, stored: Sequence[tuple[ClaimedTask, Account]]) 
     audit_log.record(connection, [audit.connected(task, account.id) for task, account in stored])
     outbox.emit(
         connection,
-        [
-            Event(task.workspace_id, EventType.ACCOUNT_CONNECTED, account.id, account.model_dump(mode="json"))
-            for task, account in stored
-        ],
+        [Event(task.workspace_id, EventType.ACCOUNT_CONNECTED, account.id, account) for task, account in stored],
     )
 
 

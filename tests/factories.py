@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, bindparam, insert
 
 from connections.api_keys import new_api_key
-from connections.contract import TaskStatus
+from connections.contract import TaskStatus, WireModel
 from connections.db import Database
 from connections.errors import ConnectorError
 from connections.ids import new_id
@@ -74,6 +74,10 @@ def verified(external_id: str = "did:plc:alice", name: str = "alice.test") -> Ve
     return VerifiedAccount(
         external_id=external_id, name=name, host="https://pds.test", session=Session("access-canary", "refresh-canary")
     )
+
+
+class Shown(WireModel, extra="allow"):
+    """What an event is about, whatever that is."""
 
 
 @dataclass

@@ -11,5 +11,5 @@ def tell_finished(connection: Connection, workspace_id: str, batch_id: str) -> N
     """In the transaction that notes the end. Of a batch that never became whole there is nothing to tell."""
     batch = batch_now(connection, workspace_id, batch_id)
     if batch is not None:
-        event = Event(workspace_id, EventType.BATCH_FINISHED, batch_id, batch.model_dump(mode="json"))
+        event = Event(workspace_id, EventType.BATCH_FINISHED, batch_id, batch)
         outbox.emit(connection, [event])

@@ -32,7 +32,7 @@ def emit(connection: Connection, events: Sequence[Event]) -> None:
             "event_id": event_id,
             "event": event.type,
             "subject": event.subject,
-            "data": event.data,
+            "data": event.data(),
         }
         for event in events
         for event_id in [new_id("evt")]

@@ -18,7 +18,7 @@ from connections.settings import Settings
 from connections.sqltime import from_now
 from connections.vault import FileKeyStore, Followed, Sealer
 from connections.webhooks.service import Webhooks
-from tests.factories import make_tenant
+from tests.factories import Shown, make_tenant
 
 
 class Operator:
@@ -40,7 +40,7 @@ class Operator:
     def emit(self, *subjects: str) -> None:
         with self.database.write() as connection:
             for subject in subjects:
-                event = Event(self.tenant.workspace_id, EventType.ACCOUNT_CONNECTED, subject, {"id": subject})
+                event = Event(self.tenant.workspace_id, EventType.ACCOUNT_CONNECTED, subject, Shown(id=subject))
                 outbox.emit(connection, [event])
 
     def bury(self) -> None:

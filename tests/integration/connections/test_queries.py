@@ -50,6 +50,7 @@ from connections.repository import (
 )
 from connections.vault import EncryptedSession
 from connections.webhooks.contract import DeliveryStatus
+from tests.factories import Shown
 from tests.integration.connections.rows import BATCH, Size, digest, fill
 from tests.servers import Postgres
 
@@ -180,7 +181,7 @@ def audit_pages(connection: Connection) -> None:
 NEW_SESSION = connect_sessions.NewSession(
     "cs_new", "ws_1", "pr_1", "key_1", digest(-1), SessionCommand("bluesky", "user_1")
 )
-EVENT = Event("ws_1", EventType.ACCOUNT_CONNECTED, "sa_1", {"id": "sa_1"})
+EVENT = Event("ws_1", EventType.ACCOUNT_CONNECTED, "sa_1", Shown(id="sa_1"))
 
 # `wh_40` has what is due.
 SECRET = webhooks.SealedSecret(b"key1.sealed", "whsec_…1234")

@@ -18,6 +18,7 @@ from connections.settings import Settings
 from connections.sqltime import from_now
 from connections.webhooks.contract import Webhook
 from connections.webhooks.service import Webhooks
+from tests.factories import Shown
 from tests.integration.worker.stack import Stack
 from tests.receiver import Answer, Got, Receiver, running_receiver
 from tests.servers import wait_until
@@ -42,7 +43,9 @@ def emit(stack: Stack) -> None:
         for number in range(EVENTS):
             subject = f"sa_{number % SUBJECTS}"
             data = {"id": subject, "number": number}
-            outbox.emit(connection, [Event(stack.tenant.workspace_id, EventType.ACCOUNT_CONNECTED, subject, data)])
+            outbox.emit(
+                connection, [Event(stack.tenant.workspace_id, EventType.ACCOUNT_CONNECTED, subject, Shown(**data))]
+            )
 
 
 def pending(stack: Stack) -> int:

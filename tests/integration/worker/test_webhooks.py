@@ -25,7 +25,7 @@ from connections.vault import Opener, Sealer, WorkerKeys
 from connections.webhooks.contract import DeliveryStatus, Webhook
 from connections.webhooks.delivering import Claim, Deliveries, Failure
 from connections.webhooks.service import Webhooks
-from tests.factories import Tenant, make_tenant
+from tests.factories import Shown, Tenant, make_tenant
 from tests.receiver import Answer, Got, Receiver, running_receiver
 from tests.servers import free_port, wait_until
 from worker.egress import Egress
@@ -72,7 +72,7 @@ class Part:
         for number, subject in enumerate(subjects):
             with self.database.write() as connection:
                 outbox.emit(
-                    connection, [Event(self.tenant.workspace_id, event, subject, {"id": subject, "number": number})]
+                    connection, [Event(self.tenant.workspace_id, event, subject, Shown(id=subject, number=number))]
                 )
 
     def rows(self, webhook: Webhook) -> list[Any]:
@@ -136,7 +136,7 @@ class TestOneDelivery:
         with part.database.write() as connection:
             outbox.emit(
                 connection,
-                [Event(part.tenant.workspace_id, EventType.ACCOUNT_CONNECTED, "sa_1", account | {"cause": "x"})],
+                [Event(part.tenant.workspace_id, EventType.ACCOUNT_CONNECTED, "sa_1", Shown(**account), "x")],
             )
         part.deliverer.deliver()
 

@@ -14,7 +14,7 @@ from connections.repository import outbox
 from connections.sqltime import from_now
 from connections.vault import Opener, WorkerKeys, key_id_of
 from connections.webhooks.secrets import sealed_for
-from tests.factories import make_tenant
+from tests.factories import Shown, make_tenant
 from tests.unit.api_shim.conftest import Api
 from tests.unit.api_shim.shapes import error_of
 
@@ -36,7 +36,7 @@ async def send(api: Api, method: str, path: str = "", **more: Any) -> httpx.Resp
 def emit(api: Api, *subjects: str) -> None:
     with api.database.write() as connection:
         for subject in subjects:
-            event = Event(api.tenant.workspace_id, EventType.ACCOUNT_CONNECTED, subject, {"id": subject})
+            event = Event(api.tenant.workspace_id, EventType.ACCOUNT_CONNECTED, subject, Shown(id=subject))
             outbox.emit(connection, [event])
 
 
