@@ -205,12 +205,17 @@ class TestASessionThatIsKept:
         assert rows[1].access_expires_at is not None
         assert real_network.open_sessions(person.did) == sessions
 
-    def test_ends_when_its_app_password_is_revoked(
-        self, kept: Kept, real_network: RealNetwork, person: PdsAccount
+    def test_ends_when_its_app_password_is_revoked_and_begins_again_with_another(
+        self, kept: Kept, caller: httpx.Client, real_network: RealNetwork, person: PdsAccount
     ) -> None:
         real_network.pds.revoke_app_password(person)
         row = kept.refresh()
         assert (row.status, row.status_cause, row.refresh_token) == ("reconnect_required", "session_ended", None)
+
+        another = real_network.create_app_password(person)
+        answer = caller.post(f"/v1/accounts/{kept.id}/reconnect", json=body(person.handle, another))
+        assert (answer.status_code, answer.json()["id"], answer.json()["status"]) == (200, kept.id, "active")
+        assert kept.refresh().status == "active"
 
     def test_ends_when_the_account_is_taken_down(
         self, kept: Kept, real_network: RealNetwork, person: PdsAccount

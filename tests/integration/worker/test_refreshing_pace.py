@@ -20,6 +20,7 @@ from sandbox.methods import CREATE_SESSION, REFRESH_SESSION
 from sandbox.process import SandboxProcess
 from tests.integration.worker.kept import Fleet, outcomes
 from tests.servers import wait_until
+from tests.windows import most_in_a_window
 from worker.bulkhead import Bulkhead
 from worker.pacing import Pacer
 
@@ -49,16 +50,6 @@ def due(fleet: Fleet) -> int:
     query = select(func.count()).where(accounts.c.refresh_at <= from_now(600.0))
     with fleet.database.read() as connection:
         return connection.execute(query).scalar_one()
-
-
-def most_in_a_window(times: list[float], seconds: float) -> int:
-    """Of any window, wherever it begins."""
-    times, first, most = sorted(times), 0, 0
-    for last, moment in enumerate(times):
-        while times[first] <= moment - seconds:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 def test_many_at_once_are_spread_over_the_budget_and_hold_up_nobody(
