@@ -182,6 +182,7 @@ def fill(connection: Connection, size: Size = Size()) -> None:
                 "expires_at": now + DAY * (0.9 - n / size.session_requests),
                 "available_at": now,
                 "finished_at": None if n % 100 == 0 else now,
+                "sealed_session": None if n % 100 == 0 else bytes(700),  # as long as a sealed token is
             }
             for n in range(size.session_requests)
         ],
