@@ -64,5 +64,5 @@ def test_make_up_starts_what_it_lists_and_ends_it(tmp_path: Path) -> None:
             )
         assert (answer.status_code, answer.json().get("account_name")) == (201, account.handle)
 
-        assert connector.signal(signal.SIGTERM) == 0
+        assert connector.signal(signal.SIGTERM) == 0, connector.output
         assert still_alive(family) == []
