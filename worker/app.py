@@ -23,13 +23,19 @@ from connections.messages import (
 from connections.settings import Settings, load_settings
 from messaging.broker import broker_settings
 
-_DISPATCH_EVERY_SECONDS = 1.0
-_SWEEP_EVERY_SECONDS = 2.0
-_PRUNE_EVERY_SECONDS = 60.0
-_DELIVER_EVENTS_EVERY_SECONDS = 1.0
-_END_SESSIONS_EVERY_SECONDS = 2.0
-_REFRESH_EVERY_SECONDS = 1.0
-_OPEN_SESSIONS_EVERY_SECONDS = 2.0
+# What beat wakes: the task, after how many seconds again, and its queue.
+_BEAT: Mapping[str, tuple[str, float, Queue]] = {
+    "dispatch": (DISPATCH, 1.0, Queue.CONTROL),
+    "sweep": (SWEEP, 2.0, Queue.CONTROL),
+    "prune": (PRUNE, 60.0, Queue.CONTROL),
+    "refresh": (REFRESH_SESSIONS, 1.0, Queue.UPKEEP),
+    "end_sessions": (END_SESSIONS, 2.0, Queue.UPKEEP),
+    "open_sessions": (OPEN_SESSION, 2.0, Queue.UPKEEP),
+    "deliver_events": (DELIVER_EVENTS, 1.0, Queue.UPKEEP),
+}
+# A tick that waited longer is dropped, the next one does its work. Five minutes, because beat sets the date by its
+# clock and the worker reads it by its own.
+_TICK_EXPIRES_SECONDS = 300.0
 
 # Without time-outs a half-open connection hangs the main loop for ever.
 _ON_REDIS: Mapping[str, Any] = {
@@ -108,45 +114,15 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        # --- beat: only wakes the housekeeping. A tick that waited too long is dropped, the next one does its work.
-        # Five minutes, because beat sets the date by its clock and the worker reads it by its own.
+        # --- beat: only wakes the housekeeping.
         "beat_scheduler": "worker.clock:Clock",  # in memory: there is nothing worth a file
         "beat_schedule": {
-            "dispatch": {
-                "task": DISPATCH,
-                "schedule": _DISPATCH_EVERY_SECONDS,
-                "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
-            },
-            "sweep": {
-                "task": SWEEP,
-                "schedule": _SWEEP_EVERY_SECONDS,
-                "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
-            },
-            "open_sessions": {
-                "task": OPEN_SESSION,
-                "schedule": _OPEN_SESSIONS_EVERY_SECONDS,
-                "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
-            },
-            "end_sessions": {
-                "task": END_SESSIONS,
-                "schedule": _END_SESSIONS_EVERY_SECONDS,
-                "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
-            },
-            "prune": {
-                "task": PRUNE,
-                "schedule": _PRUNE_EVERY_SECONDS,
-                "options": {"queue": Queue.CONTROL.value, "expires": 300.0},
-            },
-            "deliver_events": {
-                "task": DELIVER_EVENTS,
-                "schedule": _DELIVER_EVENTS_EVERY_SECONDS,
-                "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
-            },
-            "refresh": {
-                "task": REFRESH_SESSIONS,
-                "schedule": _REFRESH_EVERY_SECONDS,
-                "options": {"queue": Queue.UPKEEP.value, "expires": 300.0},
-            },
+            name: {
+                "task": task,
+                "schedule": every,
+                "options": {"queue": queue.value, "expires": _TICK_EXPIRES_SECONDS},
+            }
+            for name, (task, every, queue) in _BEAT.items()
         },
         "timezone": "UTC",
     }
