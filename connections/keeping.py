@@ -11,10 +11,11 @@ from connections import tracing
 from connections.audit import WORKER, Action, AuditEntry, AuditOutcome
 from connections.contract import Account, AccountStatus
 from connections.db import Database
-from connections.errors import AccountUnavailable, ConnectorError, KeyUnavailable, Refusal
+from connections.errors import AccountMoved, AccountUnavailable, ConnectorError, KeyUnavailable, Refusal
 from connections.events import Event, EventType
 from connections.repository import audit, outbox, refreshing
 from connections.repository.refreshing import GRACE_SECONDS, ClaimedAccount, SessionOnFile
+from connections.repository.retiring import retire_sessions
 from connections.vault import Cell, EncryptedSession, KeyNotHeld, TokenCipher, UnreadableSecret
 from connections.verified import Refreshed, Session, Standing, StoredAccount
 
@@ -173,6 +174,10 @@ class Keeping:
         claim's any more, and nothing was changed."""
         cause = tracing.cause_of(refusal)
         with self._database.write() as connection:
+            if isinstance(refusal, AccountMoved) and refreshing.lock_claimed(
+                connection, account.id, fence=account.fence
+            ):
+                retire_sessions(connection, account.id)  # the server before has not ended it, and may be back
             refused = refreshing.give_up_session(
                 connection, account.id, fence=account.fence, cause=cause, error=_row(refusal)
             )

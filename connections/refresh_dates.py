@@ -20,8 +20,9 @@ _SHORTEST = 30.0
 _FIRST_BACKOFF = 15.0
 _LONGEST_BACKOFF = 900.0
 
-# What a failing server may ask for, for the same reason. A rate limit may ask for more: it has let nothing happen.
-_LONGEST_WISH = 3600.0
+# What a failing server may ask for, for the same reason. A rate limit may ask for more, if nothing else has failed
+# before it: it has let nothing happen.
+_LONGEST_WISH = 1800.0
 
 # Out of budget there is a turn for one of many, so they come back at different times.
 _SPREAD = 5.0
@@ -47,7 +48,7 @@ def retry_in(
     backoff = uniform(longest / 2, longest)
     if retry_after is None:
         return backoff
-    wish = retry_after if is_rate_limit else min(retry_after, _LONGEST_WISH)
+    wish = retry_after if is_rate_limit and failures == 1 else min(retry_after, _LONGEST_WISH)
     return max(backoff, wish + uniform(0.0, _SPREAD))
 
 

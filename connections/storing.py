@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from connections import audit
 from connections.contract import Account, AccountStatus, ConnectionType
-from connections.errors import AlreadyConnected, AnotherAccount, NotFound
+from connections.errors import AlreadyConnected, AnotherAccount, NotFound, ServiceUnavailable
 from connections.events import Event, EventType
 from connections.repository import accounts, linking, outbox, reconnecting, tasks
 from connections.repository import audit as audit_log
@@ -58,6 +58,9 @@ def _reconnect(connection: Connection, task: ClaimedTask, new: NewAccount) -> Ac
         raise NotFound("There is no such account.")
     if kept.external_account_id != new.external_id:
         raise AnotherAccount
+    if task.connect_session_id is not None and kept.status is not AccountStatus.RECONNECT_REQUIRED:
+        # Disconnected or reconnected since it was looked for. Stored again it is found to be another case.
+        raise ServiceUnavailable
     refuse_if_connected(connection, task, new.external_id, new.account_name)
     retire_sessions(connection, kept.id)
     try:

@@ -12,6 +12,9 @@ from connections.errors import NotFound, ReconnectRequired, Refusal, UpstreamFai
 from connections.repository.refreshing import SessionOnFile
 from worker.session_keeper import Held, SessionKeeper
 
+# With less it is not begun: a failure for want of time would be told of the account's server.
+_LEAST_SECONDS = 1.5
+
 # Between looks at what another worker is doing.
 _LOOK_EVERY_SECONDS = 0.25
 
@@ -61,6 +64,8 @@ class KeptSessions:
                 raise ReconnectRequired
             if on_file.left is not None and on_file.left >= max(least_seconds, 0.0):
                 return self._stored(on_file)
+            if deadline - time.monotonic() < _LEAST_SECONDS:
+                raise UpstreamFailed("The session is being refreshed.")
             lease = self._keeper.lease_seconds
             started = time.monotonic()
             claimed = keeping.claim(on_file, lease=lease)

@@ -164,8 +164,8 @@ def _claiming() -> Any:
 
 
 def give_back_deliveries(connection: Connection, claims: Collection[tuple[str, int]]) -> None:
-    """Ids and fences of what was claimed and not sent: it is due now."""
-    change = _held().values(due_at=from_now())
+    """Ids and fences of what was claimed and not sent: it is due, and before all that came later."""
+    change = _held().values(due_at=webhook_deliveries.c.created_at)
     if claims:
         connection.execute(change, [{"delivery": delivery_id, "claim": fence} for delivery_id, fence in claims])
 

@@ -24,6 +24,8 @@ from worker.webhooks.turns import Run, Turns
 log = structlog.get_logger()
 
 _RUN_SECONDS = 5.0
+# Before it, for those whose time is over: there may be hundreds of thousands, and none of the others waits for them.
+_BURY_SECONDS = 0.5
 # Then another webhook has the thread, if one waits.
 _TURN_SECONDS = 1.0
 
@@ -73,9 +75,10 @@ class Deliverer:
                 self._runs.release()
 
     def _deliver(self) -> None:
-        ends_at = time.monotonic() + _RUN_SECONDS
-        while self._bury() and self._may_go_on(ends_at):
+        buries_until = time.monotonic() + _BURY_SECONDS
+        while self._bury() and self._may_go_on(buries_until):
             pass
+        ends_at = time.monotonic() + _RUN_SECONDS
         run = self._turns.begin()
         threads = max(0, min(len(run.found), _THREADS_PER_RUN, _THREADS - self._turns.serving()))
         serve = partial(self._serve_some, run, ends_at)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from connections.repository.deliveries import WaitingWebhook
 
+# In one go. The next one goes on from there.
+_MOST_LOOKS = 10
+
 Look = Callable[[str], tuple[list[WaitingWebhook], str | None]]
 """Webhooks behind the one with this id that wait, and where to go on, None at the end."""
 
@@ -58,11 +61,16 @@ class Turns:
                 run.done_with.add(webhook.id)
 
     def _look_around(self) -> Sequence[WaitingWebhook]:
-        """Goes on where the last look ended, and round."""
-        found, last = self._look(self._after)
-        if not found and self._after:
-            found, last = self._look("")
-        self._after = last or ""
+        """Goes on where the last look ended, and round, until some are found: many that wait for their time in one
+        place hide none behind them."""
+        found: list[WaitingWebhook] = []
+        is_round = not self._after
+        for _ in range(_MOST_LOOKS):
+            found, last = self._look(self._after)
+            self._after = last or ""
+            if found or (last is None and is_round):
+                break
+            is_round = is_round or last is None
         self._shuffle(found)
         return found
 

@@ -7,9 +7,17 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
+from connections import storing
 from connections.contract import AccountStatus, ConnectionType, rfc3339
 from connections.db import Database
-from connections.errors import AlreadyConnected, AnotherAccount, NotFound, UpstreamFailed, ValidationFailed
+from connections.errors import (
+    AlreadyConnected,
+    AnotherAccount,
+    NotFound,
+    ServiceUnavailable,
+    UpstreamFailed,
+    ValidationFailed,
+)
 from connections.models import (
     accounts,
     audit_log,
@@ -285,3 +293,31 @@ def test_an_account_of_a_deleted_profile_is_not_brought_back(desk: Desk) -> None
     with pytest.raises(ValidationFailed) as refused:
         desk.claim(account_id=account_id)
     assert [issue.code for issue in refused.value.issues] == ["unknown_profile"]
+
+
+def test_an_account_that_was_disconnected_meanwhile_is_connected_anew_by_a_link(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_link(desk, "cs_1", "user_1")
+    desk.settlement.succeed(desk.claim(connect_session_id="cs_1"), verified())
+    [account] = desk.rows(accounts)
+    desk.change(account.id, status=AccountStatus.RECONNECT_REQUIRED)
+    add_link(desk, "cs_2", "user_1")
+    task = desk.claim(connect_session_id="cs_2")
+    look = storing.account_to_renew
+
+    def look_and_lose(*about: Any) -> str | None:
+        found = look(*about)
+        desk.change(account.id, status=AccountStatus.DISCONNECTED)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storing, "account_to_renew", look_and_lose)
+        with pytest.raises(ServiceUnavailable):  # so it is stored again
+            desk.settlement.succeed(task, replace(verified(), session=NEW))
+    assert desk.settlement.succeed(task, replace(verified(), session=NEW))
+
+    assert sorted((row.id == account.id, row.status) for row in desk.rows(accounts)) == [
+        (False, "active"),
+        (True, "disconnected"),
+    ]

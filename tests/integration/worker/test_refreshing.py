@@ -437,6 +437,8 @@ class TestAMove:
         row = fleet.row(account_id)
         assert (row["status"], row["status_cause"]) == ("reconnect_required", "account_moved")
         assert [control.count(REFRESH_SESSION, host=host) for host in ("pds", "pds2")] == [1, 1]
+        [left] = fleet.retired(account_id)
+        assert left["end_at"] is not None, "the server before has not ended it, and may be back"
 
     def test_to_nowhere_is_none(self, fleet: Fleet, person: SandboxAccount, control: ControlClient) -> None:
         account_id = fleet.connect(person)

@@ -124,7 +124,9 @@ class Refreshing:
         except PlatformError as error:
             if isinstance(reason, UpstreamFailed):
                 raise reason from None
-            raise error if isinstance(error, TemporaryFailure) else unreachable() from error
+            # A directory that fails for everyone says nothing of the account's own server.
+            is_known = isinstance(error, TemporaryFailure) and not isinstance(error, HostFailing)
+            raise error if is_known else unreachable() from error
 
     def _followed(self, found: _Found, did: Did, deadline: float) -> _Found:
         """Of an account that says it is not quite there: its session at the server that it has moved to, if it has.

@@ -7,16 +7,16 @@ from worker.webhooks.turns import Turns
 class Table:
     """Webhooks that wait, by their ids, of which a look finds two at most."""
 
-    def __init__(self, *ids: str) -> None:
+    def __init__(self, *ids: str, unready: str = "") -> None:
         self.ids = sorted(ids)
+        self.unready = unready
         self.looks: list[str] = []
 
     def look(self, after: str) -> tuple[list[WaitingWebhook], str | None]:
         self.looks.append(after)
         found = [one for one in self.ids if one > after][:2]
-        return [WaitingWebhook(one, is_deleted=False, is_ready=True) for one in found], (
-            found[-1] if len(found) == 2 else None
-        )
+        ready = [WaitingWebhook(one, is_deleted=False, is_ready=True) for one in found if one not in self.unready]
+        return ready, found[-1] if len(found) == 2 else None
 
 
 def turns(table: Table, *, per_webhook: int = 1) -> Turns:
@@ -63,3 +63,17 @@ def test_without_anybody_who_waits_there_is_nothing_to_do() -> None:
     table = Table()
     assert not turns(table).begin().found
     assert table.looks == [""]
+
+
+def test_many_that_wait_for_their_time_hide_none_behind_them() -> None:
+    all_turns = turns(Table("a", "b", "c", "d", "e", "f", "g", unready="cdef"))
+    assert [webhook.id for webhook in all_turns.begin().found] == ["a", "b"]
+    assert [webhook.id for webhook in all_turns.begin().found] == ["g"]
+    assert [webhook.id for webhook in all_turns.begin().found] == ["a", "b"]
+
+
+def test_a_look_at_none_that_is_ready_ends_after_one_round() -> None:
+    table = Table("a", "b", "c", unready="abc")
+    all_turns = turns(table)
+    assert not all_turns.begin().found
+    assert table.looks == ["", "b"]
