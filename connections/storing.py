@@ -58,6 +58,8 @@ def _reconnect(connection: Connection, task: ClaimedTask, new: NewAccount) -> Ac
         raise NotFound("There is no such account.")
     if kept.external_account_id != new.external_id:
         raise AnotherAccount
+    if kept.status is AccountStatus.DISCONNECTED and reconnecting.is_left_since(connection, kept.id, task.created_at):
+        raise NotFound("The account was disconnected while it was being reconnected.")
     if task.connect_session_id is not None and kept.status is not AccountStatus.RECONNECT_REQUIRED:
         # Disconnected or reconnected since it was looked for. Stored again it is found to be another case.
         raise ServiceUnavailable

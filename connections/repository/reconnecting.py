@@ -1,15 +1,22 @@
 """Accounts whose session is replaced by a new one, in place."""
 
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, null, update
+from sqlalchemy import Connection, bindparam, null, select, update
 
 from connections.contract import Account, AccountStatus
 from connections.models import accounts
 from connections.repository.accounts import SHOWN, NewAccount
 from connections.repository.refreshing import FREED
 from connections.sqltime import from_now
+
+
+def is_left_since(connection: Connection, account_id: str, moment: datetime) -> bool:
+    """Whether the account was disconnected after this instant of the database's clock."""
+    query = select(accounts.c.id).where(accounts.c.id == account_id, accounts.c.disconnected_at > moment)
+    return connection.execute(query).first() is not None
 
 
 def replace_session(connection: Connection, account: NewAccount) -> Account:

@@ -215,6 +215,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     linking.linked_user: lambda c: linking.linked_user(c, "cs_1"),
     linking.complete_connect_session: lambda c: linking.complete_connect_session(c, "cs_1", "sa_1"),
     accounts.lock_account: lambda c: accounts.lock_account(c, "ws_1", "sa_1"),
+    reconnecting.is_left_since: lambda c: reconnecting.is_left_since(c, "sa_1", datetime.now(UTC)),
     reconnecting.replace_session: lambda c: reconnecting.replace_session(c, replace(NEW_ACCOUNT, id="sa_1")),
     accounts.connected_account: lambda c: accounts.connected_account(c, "ws_1", "bluesky", "did:plc:1"),
     audit.audit_page: audit_pages,

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 from connections import storing
 from connections.contract import AccountStatus, ConnectionType, rfc3339
 from connections.db import Database
+from connections.disconnecting import Disconnecting
 from connections.errors import (
     AlreadyConnected,
     AnotherAccount,
@@ -321,3 +322,16 @@ def test_an_account_that_was_disconnected_meanwhile_is_connected_anew_by_a_link(
         (False, "active"),
         (True, "disconnected"),
     ]
+
+
+def test_a_disconnect_is_not_undone_by_a_reconnect_under_way(desk: Desk) -> None:
+    account_id = desk.connect()
+    task = desk.claim(account_id=account_id)
+    Disconnecting(desk.database).disconnect(desk.tenant.caller, account_id, request_id="req_2")
+
+    with pytest.raises(NotFound):
+        desk.settlement.succeed(task, replace(verified(), session=NEW))
+    assert desk.account(account_id).status == "disconnected"
+    desk.settlement.fail(task, Outcome.of_error(NotFound().describe()))
+    assert desk.settlement.succeed(desk.claim(account_id=account_id), replace(verified(), session=NEW))
+    assert desk.account(account_id).status == "active"
