@@ -9,18 +9,16 @@ from starlette.responses import StreamingResponse
 
 from api_shim.bootstrap import Shim
 from api_shim.render import task_error
-from connections.bulk.reading import Page
 from connections.bulk.spreadsheets import harmless
 from connections.contract import BatchResult, BatchResultsAnswer, Issue, PageMeta, RowStatus
 from connections.errors import ValidationFailed
 from connections.outcome import Outcome
+from connections.paging import Page
 from connections.repository.batches import ResultRow
 from connections.service import Caller
 
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
 OFFERS = (JSON, NDJSON, CSV)
-
-MAX_LIMIT = 1000
 
 # An answer by `Accept` is none for callers who accept something else.
 HEADERS = {"Vary": "Accept"}
@@ -46,7 +44,7 @@ _COLUMNS = (
 )
 
 
-def page_answer(page: Page, limit: int, request_id: str) -> BatchResultsAnswer:
+def page_answer(page: Page[ResultRow], limit: int, request_id: str) -> BatchResultsAnswer:
     cursor = f"r{page.rows[-1].row:x}" if page.has_more else None
     return BatchResultsAnswer(
         data=[result(row) for row in page.rows],

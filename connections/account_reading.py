@@ -4,8 +4,7 @@ from datetime import datetime
 
 from connections.contract import AccountError, AccountHealth, ListedAccount
 from connections.db import Database
-from connections.errors import NotFound
-from connections.intake import is_id, refused, unknown_profile
+from connections.intake import is_id, no_such_account, refused, unknown_profile
 from connections.paging import Page, read_page
 from connections.repository import account_pages, workspaces
 from connections.repository.account_pages import AccountFilter, HealthRow
@@ -43,7 +42,7 @@ class Accounts:
                 account = account_pages.account_of(connection, caller.workspace_id, account_id)
             if account is not None:
                 return account
-        raise _no_such_account()
+        raise no_such_account()
 
     def health(self, caller: Caller, account_id: str) -> AccountHealth:
         """What is known of the account's connection, without asking its platform."""
@@ -52,7 +51,7 @@ class Accounts:
                 row = account_pages.account_health(connection, caller.workspace_id, account_id)
             if row is not None:
                 return _health(row)
-        raise _no_such_account()
+        raise no_such_account()
 
 
 def _health(row: HealthRow) -> AccountHealth:
@@ -80,7 +79,3 @@ def _last_error(row: HealthRow) -> AccountError | None:
     if row.last_error is None or row.last_error_at is None:
         return None
     return AccountError.model_validate({**row.last_error, "at": row.last_error_at})
-
-
-def _no_such_account() -> NotFound:
-    return NotFound("There is no such account.")

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from connections.audit import Action, AuditEntry
 from connections.contract import Account, AccountStatus
 from connections.db import Database
-from connections.errors import NotFound
 from connections.events import Event, EventType
-from connections.intake import is_id
+from connections.intake import is_id, no_such_account
 from connections.repository import audit, outbox
 from connections.repository.accounts import lock_account
 from connections.repository.disconnecting import disconnect_account
@@ -37,11 +36,11 @@ class Disconnecting:
         Raises `NotFound` for an account that does not exist or belongs to another workspace.
         """
         if not is_id(account_id):
-            raise _no_such_account()
+            raise no_such_account()
         with self._database.write() as connection:
             account = lock_account(connection, caller.workspace_id, account_id)
             if account is None:
-                raise _no_such_account()
+                raise no_such_account()
             if account.status is AccountStatus.DISCONNECTED:
                 return Disconnected(account, is_new=False)
             account = account.model_copy(update={"status": AccountStatus.DISCONNECTED})
@@ -60,7 +59,3 @@ def _entry(caller: Caller, account_id: str, request_id: str) -> AuditEntry:
 
 def _event(caller: Caller, account: Account) -> Event:
     return Event(caller.workspace_id, EventType.ACCOUNT_DISCONNECTED, account.id, account)
-
-
-def _no_such_account() -> NotFound:
-    return NotFound("There is no such account.")

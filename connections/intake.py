@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from connections.contract import Issue
-from connections.errors import ValidationFailed
+from connections.errors import NotFound, ValidationFailed
 from connections.platforms import OAUTH_PLATFORMS, PLATFORMS, CredentialField
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -178,6 +178,11 @@ def refused(issues: list[Issue]) -> ValidationFailed:
 
 def unknown_profile() -> Issue:
     return Issue(field="profile_id", code="unknown_profile", message="This workspace has no profile with this id.")
+
+
+def no_such_account() -> NotFound:
+    """Also of one that is another workspace's."""
+    return NotFound("There is no such account.")
 
 
 def wrong_type(path: str, value: object, expected: str) -> Issue:

@@ -14,7 +14,7 @@ from connections.db import Database
 from connections.errors import IdempotencyKeyReused, NotFound, ServiceUnavailable, Unauthorized, ValidationFailed
 from connections.grouped import Grouped
 from connections.ids import new_id
-from connections.intake import ConnectCommand, is_id, refused
+from connections.intake import ConnectCommand, is_id, no_such_account, refused
 from connections.messages import Queue
 from connections.outcome import Outcome
 from connections.profiles import resolve_profile
@@ -279,7 +279,7 @@ def _profile(connection: Connection, request: _Request, profile_of: Callable[[st
         return profile_of(workspace_id, command.profile_id)
     place = accounts.place_of(connection, workspace_id, command.account_id)
     if place is None:
-        raise NotFound("There is no such account.")
+        raise no_such_account()
     if place.platform != command.platform:
         message = f"This is an account of {place.platform}."
         raise refused([Issue(field="platform", code="another_platform", message=message)])

@@ -14,7 +14,7 @@ from connections.audit import Action, AuditEntry, AuditOutcome
 from connections.contract import AccountSession, ErrorBody, Maybe, WireModel
 from connections.db import Database
 from connections.errors import Forbidden, NotFound
-from connections.intake import is_id
+from connections.intake import is_id, no_such_account
 from connections.repository import audit, session_requests
 from connections.repository.session_requests import AnsweredRequest, NewSessionRequest
 from connections.service import Caller
@@ -86,7 +86,7 @@ class SessionRequests:
             else:
                 audit.record(connection, [_failed(caller, None, asked.request_id, NotFound.code.lower())])
         if not is_there:
-            raise NotFound("There is no such account.")
+            raise no_such_account()
 
     def answered(self, request_ids: Sequence[str]) -> list[AnsweredRequest]:
         """Those of the given requests that have an answer."""

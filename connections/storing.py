@@ -11,6 +11,7 @@ from connections import audit
 from connections.contract import Account, AccountStatus, ConnectionType
 from connections.errors import AlreadyConnected, AnotherAccount, NotFound, ServiceUnavailable
 from connections.events import Event, EventType
+from connections.intake import no_such_account
 from connections.repository import accounts, linking, outbox, reconnecting, tasks
 from connections.repository import audit as audit_log
 from connections.repository.accounts import NewAccount
@@ -55,7 +56,7 @@ def _reconnect(connection: Connection, task: ClaimedTask, new: NewAccount) -> Ac
     if tasks.has_succeeded(connection, task.id, fence=task.fence):
         return None
     if kept is None:
-        raise NotFound("There is no such account.")
+        raise no_such_account()
     if kept.external_account_id != new.external_id:
         raise AnotherAccount
     if kept.status is AccountStatus.DISCONNECTED and reconnecting.is_left_since(connection, kept.id, task.created_at):

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Protocol
 
 from connections.contract import AccountStatus
-from connections.errors import NotFound, ReconnectRequired, Refusal, UpstreamFailed
+from connections.errors import ReconnectRequired, Refusal, UpstreamFailed
+from connections.intake import no_such_account
 from connections.repository.refreshing import SessionOnFile
 from worker.session_keeper import Held, SessionKeeper
 
@@ -59,7 +60,7 @@ class KeptSessions:
         while True:
             on_file = keeping.session_on_file(workspace_id, account_id)
             if on_file is None:
-                raise NotFound("There is no such account.")
+                raise no_such_account()
             if on_file.status != AccountStatus.ACTIVE or on_file.refresh_token is None:
                 raise ReconnectRequired
             if on_file.left is not None and on_file.left >= max(least_seconds, 0.0):

@@ -11,12 +11,13 @@ from api_shim import batch_results
 from api_shim.accept import preferred
 from api_shim.answers import json_answer
 from api_shim.auth import TheCaller
-from api_shim.batch_results import CURSOR_PATTERN, MAX_LIMIT
+from api_shim.batch_results import CURSOR_PATTERN
 from api_shim.bootstrap import shim_of
 from api_shim.documented import EXAMPLE_BATCH_ID
 from api_shim.request_id import request_id_of
 from api_shim.routes import batches_docs
 from connections.contract import Batch, BatchAnswer, RowStatus
+from connections.paging import MAX_LIMIT
 
 router = APIRouter(prefix="/v1/connect/batches/{batch_id}", tags=["batches"])
 

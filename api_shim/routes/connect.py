@@ -19,8 +19,7 @@ from api_shim.idempotency_key import parse_idempotency_key
 from api_shim.prefer import parse_prefer
 from api_shim.request_id import answer_as, request_id_of
 from api_shim.routes import connect_docs
-from connections.errors import NotFound
-from connections.intake import ConnectCommand, is_id, parse_connect, parse_reconnect
+from connections.intake import ConnectCommand, is_id, no_such_account, parse_connect, parse_reconnect
 from connections.service import Caller
 
 router = APIRouter(tags=["accounts"])
@@ -51,7 +50,7 @@ async def reconnect_account(
     Waits for the outcome unless `Prefer` says otherwise.
     """
     if not is_id(account_id):
-        raise NotFound("There is no such account.")
+        raise no_such_account()
     return await _answer(request, caller, partial(parse_reconnect, account_id=account_id))
 
 

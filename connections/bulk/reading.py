@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -12,6 +11,7 @@ from connections.contract import UNFINISHED_ROWS, Batch, BatchStatus, BatchWait,
 from connections.db import Database
 from connections.errors import NotFound
 from connections.intake import is_id
+from connections.paging import Page, read_page
 from connections.repository import audit, batches
 from connections.repository.batches import RATE_SECONDS, BatchRow, ResultRow, Tally
 from connections.service import Caller
@@ -20,14 +20,6 @@ from connections.service import Caller
 _ROWS_PER_CANCELLATION = 500
 
 _HAS_CAUSE = frozenset({RowStatus.FAILED, RowStatus.EXPIRED, RowStatus.REJECTED})
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows in input order, and whether there are more after the last of them."""
-
-    rows: list[ResultRow]
-    has_more: bool
 
 
 class Batches:
@@ -47,15 +39,16 @@ class Batches:
 
     def results(
         self, caller: Caller, batch_id: str, *, after: int = 0, limit: int, statuses: frozenset[RowStatus] = frozenset()
-    ) -> Page:
+    ) -> Page[ResultRow]:
         """At most `limit` rows after row number `after`; of those with one of `statuses`, if there are any given."""
         if not is_id(batch_id):
             raise _no_such_batch()
         with self._database.read() as connection:
             if batches.batch_of(connection, caller.workspace_id, batch_id) is None:
                 raise _no_such_batch()
-            rows = batches.results(connection, batch_id, after=after, limit=limit + 1, statuses=statuses)
-        return Page(rows[:limit], has_more=len(rows) > limit)
+            return read_page(
+                lambda most: batches.results(connection, batch_id, after=after, limit=most, statuses=statuses), limit
+            )
 
     def cancel(self, caller: Caller, batch_id: str, *, request_id: str) -> Batch:
         """Ends what has not begun, and says how the batch stands then. One that has ended stays as it is."""
