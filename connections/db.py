@@ -1,5 +1,6 @@
 """The engine and the unit of work: the only place that commits."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ TRANSACTION_SECONDS = 8.0
 
 # How long a silent database is left alone. Then one caller asks it again, while the others are still told at once.
 _SPARED_SECONDS = 1.0
+
+# How long a statement waits for those who write to SQLite before it.
+_SQLITE_WAIT_SECONDS = 15.0
+_SQLITE_LOOK_SECONDS = 0.01
 
 _UNCONFIRMED = "The service lost its database while this was stored. It may have been; sending it again does no harm."
 
@@ -95,7 +100,7 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
     }
     if url.get_backend_name() != "sqlite":
         return create_postgres_engine(url, **options)
-    engine = create_engine(url, connect_args={"timeout": 15, "check_same_thread": False}, **options)
+    engine = create_engine(url, connect_args={"timeout": _SQLITE_WAIT_SECONDS, "check_same_thread": False}, **options)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -103,9 +108,24 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver would begin on its own and too late; `_begin_sqlite` does
+    _write_ahead(connection)
     # FULL: what was committed survives a power cut, which is what "accepted" promises.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    # In a new file this takes a lock for which SQLite does not wait, unlike for all others: of processes that start
+    # together on one, some would be refused.
+    until = time.monotonic() + _SQLITE_WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        time.sleep(_SQLITE_LOOK_SECONDS)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,9 +1,13 @@
 """Time limits and locks of a database that is well: who waits for whom, and how long."""
 
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
@@ -53,6 +57,21 @@ def count(database: Database) -> int:
 def insert(database: Database, workspace_id: str) -> None:
     with database.write() as connection:
         workspaces.insert_workspace(connection, workspace_id=workspace_id, name="Acme")
+
+
+def test_who_opens_a_new_sqlite_file_waits_for_who_is_at_it(tmp_path: Path) -> None:
+    first = sqlite3.connect(tmp_path / "new.sqlite3", isolation_level=None)
+    first.execute("BEGIN IMMEDIATE")
+    database = Database(f"sqlite:///{tmp_path}/new.sqlite3")
+
+    with closing(first), closing(database), ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(database.engine.connect)
+        with pytest.raises(TimeoutError):
+            opened.result(timeout=0.3)
+        first.execute("COMMIT")
+
+        with opened.result(timeout=30) as connection:
+            assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
 
 
 def test_processes_that_write_to_sqlite_at_once_wait_for_each_other(sqlite: Database, sqlite_url: str) -> None:
