@@ -24,7 +24,7 @@ from connections.contract import TaskStatus
 from connections.db import Database
 from connections.migrate import upgrade
 from connections.models import connect_tasks
-from connections.repository import tasks
+from connections.repository import attempts, tasks
 from connections.repository.retention import retentions
 from tests.integration.connections.rows import Size, digest, fill
 from tests.servers import running_postgres
@@ -152,9 +152,9 @@ def call(database: Database, times: Times, is_over: threading.Event) -> None:
                 key_id="key_0",
             )
         with timed(times["claim"]), database.write() as connection:
-            tasks.claim_tasks(connection, [task_id], lease=30, sweep_in=31)
+            attempts.claim_tasks(connection, [task_id], lease=30, sweep_in=31)
         with timed(times["finish"]), database.write() as connection:
-            tasks.finish_task(connection, task_id, fence=1, status=TaskStatus.FAILED, outcome={"error": None})
+            attempts.finish_task(connection, task_id, fence=1, status=TaskStatus.FAILED, outcome={"error": None})
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from itertools import islice
 from connections.bulk.ending import tell_finished
 from connections.contract import BatchWait
 from connections.db import Database
-from connections.repository import batches, dispatch, tasks
+from connections.repository import batches, dispatch, sweeping
 from connections.repository.dispatch import OpenBatch, WaitingRows
 
 # A message is begun at once, or it is lost: no more are sent than there are free threads.
@@ -71,7 +71,7 @@ class Dispatching:
     def give_back(self, task_ids: Sequence[str]) -> None:
         """Rows whose message could not be sent wait again."""
         with self._database.write() as connection:
-            tasks.give_back(connection, task_ids)
+            sweeping.give_back(connection, task_ids)
 
     def note_waits(self, waits: Mapping[str, BatchWait | None]) -> None:
         """Stores what holds the batches back, by batch."""

@@ -18,7 +18,7 @@ from connections.intake import ConnectCommand, is_id, no_such_account, refused
 from connections.messages import Queue
 from connections.outcome import Outcome
 from connections.profiles import resolve_profile
-from connections.repository import accounts, idempotency, tasks, workspaces
+from connections.repository import accounts, attempts, idempotency, tasks, workspaces
 from connections.repository import audit as audit_log
 from connections.repository.idempotency import KeyedRequest
 from connections.repository.tasks import TaskRow
@@ -294,7 +294,7 @@ def _in_flight(connection: Connection, workspace_id: str, fingerprint: bytes) ->
     if not task.has_expired:
         return task.id
     outcome = Outcome.of_expiry(attempts=task.attempts, max_attempts=task.max_attempts)
-    tasks.finish_task(
+    attempts.finish_task(
         connection,
         task.id,
         fence=task.fence,

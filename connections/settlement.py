@@ -19,10 +19,11 @@ from connections.grouped import Grouped
 from connections.ids import new_id
 from connections.messages import Queue
 from connections.outcome import Outcome
-from connections.repository import accounts, tasks
+from connections.repository import accounts, attempts, sweeping
 from connections.repository import audit as audit_log
 from connections.repository.accounts import NewAccount
-from connections.repository.tasks import ClaimedTask, DueTask, EndedTask
+from connections.repository.attempts import ClaimedTask, EndedTask
+from connections.repository.sweeping import DueTask
 from connections.sqltime import database_time
 from connections.vault import KeyNotHeld, Opener, SealedFor, TokenCipher
 from connections.verified import Credentials, Session, VerifiedAccount
@@ -93,7 +94,7 @@ class Settlement:
 
     def _claim(self, task_ids: Sequence[str], lease: float) -> list[ClaimedTask]:
         with self._database.write_once() as connection:
-            return tasks.claim_tasks(connection, task_ids, lease=lease, sweep_in=lease + _SWEEP_AFTER_LEASE_SECONDS)
+            return attempts.claim_tasks(connection, task_ids, lease=lease, sweep_in=lease + _SWEEP_AFTER_LEASE_SECONDS)
 
     def _claim_each(self, task_ids: Sequence[str]) -> list[ClaimedTask | None]:
         claimed = {task.id: task for task in self._claim(list(dict.fromkeys(task_ids)), self._lease)}
@@ -132,7 +133,7 @@ class Settlement:
                 claim.task_id
                 for claims in self.claims().values()
                 for claim in claims
-                if tasks.release_task(connection, claim.task_id, fence=claim.fence)
+                if attempts.release_task(connection, claim.task_id, fence=claim.fence)
             ]
 
     def open_credentials(self, task: ClaimedTask) -> Credentials:
@@ -198,7 +199,7 @@ class Settlement:
             account = storing.store(connection, task, new)
             if account is None:
                 return True
-            is_ours = tasks.finish_task(
+            is_ours = attempts.finish_task(
                 connection,
                 task.id,
                 fence=task.fence,
@@ -221,7 +222,7 @@ class Settlement:
             done = [(task, storing.connected(one, now)) for (task, _), one in zip(rows, new, strict=True)]
             ended = [EndedTask(task.id, task.fence, Outcome(account=account).to_row()) for task, account in done]
             stored = accounts.insert_accounts(connection, new, connected_at=now)
-            if stored == len(rows) == tasks.succeed_tasks(connection, ended):
+            if stored == len(rows) == attempts.succeed_tasks(connection, ended):
                 storing.tell(connection, done)
                 return True
             connection.rollback()
@@ -253,7 +254,7 @@ class Settlement:
         seconds. A row of a batch waits for the dispatcher, from now on in its `lane` if one is given.
         """
         with self._database.write() as connection:
-            return tasks.postpone_task(
+            return attempts.postpone_task(
                 connection,
                 task.id,
                 fence=task.fence,
@@ -268,7 +269,7 @@ class Settlement:
     def unclaim(self, rows: Sequence[ClaimedTask]) -> None:
         """Leaves rows of batches whose attempts are not begun to the dispatcher again."""
         with self._database.write() as connection:
-            tasks.unclaim_tasks(connection, [(row.id, row.fence) for row in rows])
+            attempts.unclaim_tasks(connection, [(row.id, row.fence) for row in rows])
 
     def sweep(self, *, limit: int) -> list[Swept]:
         """Finds tasks that nobody will do unless they are sent again, and ends those whose time is over.
@@ -277,13 +278,13 @@ class Settlement:
         processes at once.
         """
         with self._database.write() as connection:
-            due = tasks.due_tasks(connection, limit=limit)
+            due = sweeping.due_tasks(connection, limit=limit)
             lost: defaultdict[int, list[str]] = defaultdict(list)
             expired: list[AuditEntry] = []
             for task in due:
                 if task.has_expired:
                     status, outcome = _end_of_time(task, attempts=task.attempts)
-                    tasks.finish_task(
+                    attempts.finish_task(
                         connection,
                         task.id,
                         fence=task.fence,
@@ -295,10 +296,10 @@ class Settlement:
                 elif task.batch_id is None:
                     lost[task.sweeps].append(task.id)
             audit_log.record(connection, expired)
-            tasks.give_back(connection, [task.id for task in due if task.batch_id and not task.has_expired])
+            sweeping.give_back(connection, [task.id for task in due if task.batch_id and not task.has_expired])
             for sweeps, task_ids in lost.items():
                 pause = min(_RESEND_SECONDS * 2**sweeps, _RESEND_CAP_SECONDS)
-                tasks.mark_swept(connection, task_ids, sweep_in=pause)
+                sweeping.mark_swept(connection, task_ids, sweep_in=pause)
         return [
             Swept(task.id, Queue(task.queue), task.reply_to, task.has_expired, task.traceparent)
             for task in due
@@ -307,7 +308,7 @@ class Settlement:
 
     def _finish(self, task: ClaimedTask, status: TaskStatus, outcome: Outcome) -> bool:
         with self._database.write() as connection:
-            is_ours = tasks.finish_task(
+            is_ours = attempts.finish_task(
                 connection, task.id, fence=task.fence, status=status, outcome=outcome.to_row(), cause=outcome.cause
             )
             if is_ours:

@@ -12,11 +12,11 @@ from connections.contract import Account, AccountStatus, ConnectionType
 from connections.errors import AlreadyConnected, AnotherAccount, NotFound, ServiceUnavailable
 from connections.events import Event, EventType
 from connections.intake import no_such_account
-from connections.repository import accounts, linking, outbox, reconnecting, tasks
+from connections.repository import accounts, attempts, linking, outbox, reconnecting
 from connections.repository import audit as audit_log
 from connections.repository.accounts import NewAccount
+from connections.repository.attempts import ClaimedTask
 from connections.repository.retiring import retire_sessions
-from connections.repository.tasks import ClaimedTask
 
 
 def store(connection: Connection, task: ClaimedTask, new: NewAccount) -> Account | None:
@@ -30,7 +30,7 @@ def _connect(connection: Connection, task: ClaimedTask, new: NewAccount) -> Acco
         new = _linked(connection, task.connect_session_id, new)
     connected_at = accounts.insert_account(connection, new)
     if connected_at is None:
-        if tasks.has_succeeded(connection, task.id, fence=task.fence):
+        if attempts.has_succeeded(connection, task.id, fence=task.fence):
             return None
         refuse_if_connected(connection, task, new.external_id, new.account_name)
         raise AlreadyConnected  # disconnected again between the two statements
@@ -53,7 +53,7 @@ def _linked(connection: Connection, connect_session_id: str, new: NewAccount) ->
 
 def _reconnect(connection: Connection, task: ClaimedTask, new: NewAccount) -> Account | None:
     kept = accounts.lock_account(connection, task.workspace_id, new.id)
-    if tasks.has_succeeded(connection, task.id, fence=task.fence):
+    if attempts.has_succeeded(connection, task.id, fence=task.fence):
         return None
     if kept is None:
         raise no_such_account()

@@ -21,7 +21,7 @@ from connections.errors import AlreadyConnected, Canceled, CredentialsRejected, 
 from connections.ids import new_id
 from connections.models import connect_batch_rejections, connect_batches, connect_tasks
 from connections.outcome import Outcome
-from connections.repository import tasks
+from connections.repository import attempts
 from tests.factories import Tenant
 
 R = RowStatus
@@ -151,9 +151,9 @@ def end_row(database: Database, batch_id: str, number: int, status: RowStatus = 
     """Claims the row and ends it, as a worker does."""
     outcome = outcome_of(status, number)
     with database.write() as connection:
-        (task,) = tasks.claim_tasks(connection, [f"ct_{batch_id}_{number}"], lease=30, sweep_in=31)
+        (task,) = attempts.claim_tasks(connection, [f"ct_{batch_id}_{number}"], lease=30, sweep_in=31)
         assert task is not None
-        assert tasks.finish_task(
+        assert attempts.finish_task(
             connection,
             task.id,
             fence=task.fence,

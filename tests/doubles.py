@@ -7,7 +7,7 @@ from connections.db import Database
 from connections.errors import ConnectorError, QueueUnavailable
 from connections.messages import reply_channel
 from connections.outcome import Outcome
-from connections.repository.tasks import ClaimedTask
+from connections.repository.attempts import ClaimedTask
 from connections.settings import Settings
 from connections.settlement import Settlement
 from connections.vault import Opener, TokenCipher, WorkerKeys

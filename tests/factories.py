@@ -15,7 +15,7 @@ from connections.intake import ConnectCommand
 from connections.messages import Queue
 from connections.models import connect_batches, connect_tasks
 from connections.repository import workspaces
-from connections.repository.tasks import ClaimedTask
+from connections.repository.attempts import ClaimedTask
 from connections.service import Caller
 from connections.sqltime import from_now
 from connections.vault import SealedFor, Sealer, key_id_of

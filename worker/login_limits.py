@@ -23,7 +23,7 @@ import structlog
 
 from connections.errors import RateLimited, Refusal
 from connections.rate import Rate
-from connections.repository.tasks import ClaimedTask
+from connections.repository.attempts import ClaimedTask
 from worker.platforms.base import BeforeLogin
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from connections.errors import ConnectorError, InternalError, KeyUnavailable, UpstreamRateLimited
-from connections.repository.tasks import ClaimedTask
+from connections.repository.attempts import ClaimedTask
 from connections.settlement import Settlement
 from connections.vault import UnreadableSecret
 from connections.verified import Credentials, VerifiedAccount

@@ -20,7 +20,7 @@ from connections.errors import (
     UpstreamFailed,
 )
 from connections.outcome import Outcome
-from connections.repository.tasks import ClaimedTask
+from connections.repository.attempts import ClaimedTask
 from connections.settlement import Settlement
 from connections.verified import VerifiedAccount
 from worker import spans

@@ -13,8 +13,8 @@ import httpx
 from connections import tracing
 from connections.errors import ConnectorError
 from connections.messages import Queue
+from connections.repository.attempts import ClaimedTask
 from connections.repository.session_requests import ClaimedSessionRequest
-from connections.repository.tasks import ClaimedTask
 from connections.settlement import Swept
 from connections.tracing import Kind, Span, Value
 

@@ -9,7 +9,7 @@ from bench.tables.rows import BATCHES, LANES, POLLED, batch_id, lane, queued_id
 from connections.db import Database
 from connections.dispatching import Dispatching
 from connections.models import connect_tasks
-from connections.repository.tasks import ClaimedTask
+from connections.repository.attempts import ClaimedTask
 from connections.service import ConnectService
 from connections.settings import Environment, Settings
 from connections.settlement import Settlement

@@ -11,7 +11,7 @@ from connections.bulk.reading import Batches
 from connections.contract import BatchStatus, RowStatus, TaskStatus
 from connections.db import Database
 from connections.models import connect_tasks
-from connections.repository import batches, dispatch, tasks
+from connections.repository import attempts, batches, dispatch
 from tests.batch_rows import end_row, insert_batch, stored_row
 from tests.factories import Tenant, make_tenant
 
@@ -87,7 +87,7 @@ def test_a_row_that_was_sent_and_not_begun_is_canceled(database: Database, tenan
 
     assert (batch.status, batch.counts[R.CANCELED]) == (BatchStatus.CANCELED, 1)
     with database.write() as connection:
-        assert tasks.claim_tasks(connection, [f"ct_{batch_id}_1"], lease=30, sweep_in=31) == []
+        assert attempts.claim_tasks(connection, [f"ct_{batch_id}_1"], lease=30, sweep_in=31) == []
 
 
 def _send(connection: Connection, batch_id: str) -> None:
@@ -97,7 +97,7 @@ def _send(connection: Connection, batch_id: str) -> None:
 def test_a_running_row_that_is_postponed_or_given_up_ends_with_its_batch(database: Database, tenant: Tenant) -> None:
     batch_id = insert_batch(database, tenant, [R.QUEUED, R.QUEUED, R.QUEUED])
     with database.write() as connection:
-        claims = tasks.claim_tasks(connection, [f"ct_{batch_id}_{row}" for row in (1, 2, 3)], lease=30, sweep_in=31)
+        claims = attempts.claim_tasks(connection, [f"ct_{batch_id}_{row}" for row in (1, 2, 3)], lease=30, sweep_in=31)
     read = Batches(database)
     assert read.cancel(tenant.caller, batch_id, request_id="req_1").counts[R.RUNNING] == 3
 
@@ -105,10 +105,10 @@ def test_a_running_row_that_is_postponed_or_given_up_ends_with_its_batch(databas
     assert postponed is not None
     assert given_up is not None
     with database.write() as connection:
-        tasks.postpone_task(
+        attempts.postpone_task(
             connection, postponed.id, fence=postponed.fence, attempts=1, delay=60, sweep_in=61, outcome={}
         )
-        tasks.release_task(connection, given_up.id, fence=given_up.fence)
+        attempts.release_task(connection, given_up.id, fence=given_up.fence)
     with database.write() as connection:
         assert batches.end_canceled(connection, batch_id, 100) == 2
         assert batches.end_canceled(connection, batch_id, 100) == 0
@@ -159,11 +159,11 @@ def test_every_row_has_one_end_when_workers_and_a_cancellation_race(
 
 def _was_ended(database: Database, batch_id: str, number: int) -> bool:
     with database.write() as connection:
-        claimed = tasks.claim_tasks(connection, [f"ct_{batch_id}_{number}"], lease=30, sweep_in=31)
+        claimed = attempts.claim_tasks(connection, [f"ct_{batch_id}_{number}"], lease=30, sweep_in=31)
     if not claimed:
         return False
     (task,) = claimed
     with database.write() as connection:
-        return tasks.finish_task(
+        return attempts.finish_task(
             connection, task.id, fence=task.fence, status=TaskStatus.SUCCEEDED, outcome={"error": None}
         )

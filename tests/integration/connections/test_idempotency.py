@@ -12,7 +12,7 @@ from connections.db import Database
 from connections.errors import IdempotencyKeyReused, ValidationFailed
 from connections.models import connect_tasks, idempotency_keys
 from connections.outcome import Outcome
-from connections.repository import tasks
+from connections.repository import attempts
 from connections.service import Accepted, ConnectService
 from connections.settings import Settings
 from connections.sqltime import from_now
@@ -51,7 +51,7 @@ def accept(
 
 def end(database: Database, task_id: str) -> None:
     with database.write() as connection:
-        assert tasks.finish_task(connection, task_id, fence=0, status=TaskStatus.FAILED, outcome=Outcome().to_row())
+        assert attempts.finish_task(connection, task_id, fence=0, status=TaskStatus.FAILED, outcome=Outcome().to_row())
 
 
 def count_tasks(database: Database) -> int | None:

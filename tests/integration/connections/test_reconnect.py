@@ -29,7 +29,7 @@ from connections.models import (
     webhooks,
 )
 from connections.outcome import Outcome
-from connections.repository.tasks import ClaimedTask
+from connections.repository.attempts import ClaimedTask
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.settlement import Settlement

@@ -8,7 +8,7 @@ from connections.contract import TaskStatus
 from connections.db import Database
 from connections.errors import CredentialsRejected, UpstreamFailed
 from connections.outcome import Outcome
-from connections.repository.tasks import ClaimedTask
+from connections.repository.attempts import ClaimedTask
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.settlement import Settlement

@@ -12,7 +12,8 @@ from connections.errors import AlreadyConnected, UpstreamFailed
 from connections.messages import Queue
 from connections.models import accounts, connect_tasks
 from connections.outcome import Outcome
-from connections.repository.tasks import ClaimedTask, TaskRow
+from connections.repository.attempts import ClaimedTask
+from connections.repository.tasks import TaskRow
 from connections.service import ConnectService
 from connections.settings import Settings
 from connections.settlement import Settlement

@@ -13,7 +13,7 @@ import redis
 from connections import errors
 from connections.ids import new_id
 from connections.rate import Rate
-from connections.repository.tasks import ClaimedTask
+from connections.repository.attempts import ClaimedTask
 from tests.servers import free_port, wait_until
 from worker.login_limits import LoginLimits
 from worker.redis_client import redis_client
