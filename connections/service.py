@@ -36,6 +36,9 @@ _RECONNECT_ENDPOINT = "accounts/reconnect"
 KEY_CACHE_SECONDS = 10.0
 _KEY_CACHE_SIZE = 10_000
 
+# How many workspaces' only profiles are remembered.
+_PROFILES_KEPT = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -94,6 +97,8 @@ class ConnectService:
         self._waited_for = Patience(max_attempts=5, expires_in=settings.interactive_task_seconds)
         self._polled = Patience(max_attempts=12, expires_in=settings.patient_task_seconds)
         self._callers: dict[bytes, tuple[float, Caller]] = {}
+        # By workspace, as they were when last looked for; whether one still is, the statement that names it finds out.
+        self._only_profiles: dict[str, str] = {}
         self._store_grouped = Grouped(self._store_each)
 
     def recognise(self, key: str) -> Caller | None:
@@ -159,9 +164,11 @@ class ConnectService:
     def _store_each(self, requests: Sequence[_Request]) -> list[Accepted | Exception | None]:
         """In one transaction; a request that is not valid fails alone."""
         fingerprints = self._sealer.fingerprints()
+        if len(requests) == 1 and (accepted := self._store_at_once(requests[0], fingerprints)) is not None:
+            return [accepted]
         outcomes: list[Accepted | Exception | None] = []
         with self._database.write() as connection:
-            profile_of = cache(partial(resolve_profile, connection))  # most requests come from a few workspaces
+            profile_of = cache(partial(self._resolve_profile, connection))  # most requests come from a few workspaces
             for request in requests:
                 try:
                     profile_id = _profile(connection, request, profile_of)
@@ -169,6 +176,25 @@ class ConnectService:
                 except (ValidationFailed, NotFound) as error:
                     outcomes.append(error)
         return outcomes
+
+    def _store_at_once(self, request: _Request, fingerprints: Fingerprints) -> Accepted | None:
+        """In one statement, as most requests can be. None, and nothing stored, for one that wants a closer look."""
+        caller, command = request.caller, request.command
+        profile_id = command.profile_id or self._only_profiles.get(caller.workspace_id)
+        if profile_id is None or command.account_id is not None:
+            return None
+        with self._database.write_once() as connection:
+            row = self._insert(connection, request, profile_id, fingerprints, is_only=command.profile_id is None)
+        return None if row is None else Accepted(row.id, request.request_id, row)
+
+    def _resolve_profile(self, connection: Connection, workspace_id: str, profile_id: str | None) -> str:
+        """As `resolve_profile`, and remembers what it finds for those who name none."""
+        resolved = resolve_profile(connection, workspace_id, profile_id)
+        if profile_id is None:
+            if len(self._only_profiles) >= _PROFILES_KEPT:
+                self._only_profiles.clear()
+            self._only_profiles[workspace_id] = resolved
+        return resolved
 
     def _store_keyed(self, request: _Request, idempotency_key: str) -> Accepted | None:
         fingerprints = self._sealer.fingerprints()
@@ -193,10 +219,27 @@ class ConnectService:
         self, connection: Connection, request: _Request, profile_id: str, fingerprints: Fingerprints
     ) -> Accepted | None:
         """None when an identical request was in flight whose time is over: now it has ended."""
+        row = self._insert(connection, request, profile_id, fingerprints)
+        if row is not None:
+            return Accepted(row.id, request.request_id, row)
+        task_id = _in_flight(connection, request.caller.workspace_id, _fingerprint(request, profile_id, fingerprints))
+        if task_id is None:
+            return None
+        self._join(connection, task_id, wait=request.wait, reply_to=request.reply_to)
+        return Accepted(task_id, request.request_id)
+
+    def _insert(
+        self,
+        connection: Connection,
+        request: _Request,
+        profile_id: str,
+        fingerprints: Fingerprints,
+        *,
+        is_only: bool = False,
+    ) -> TaskRow | None:
         caller, command, wait = request.caller, request.command, request.wait
         patience = self._waited_for if wait > 0 else self._polled
-        fingerprint = fingerprints.of(caller.workspace_id, profile_id, command.platform, *_rest(command))
-        row = tasks.insert_task(
+        return tasks.insert_task(
             connection,
             task_id=request.task_id,
             workspace_id=caller.workspace_id,
@@ -205,24 +248,18 @@ class ConnectService:
             queue=Queue.CONNECT,
             request_id=request.request_id,
             sealed_credentials=request.sealed,
-            fingerprint=fingerprint,
+            fingerprint=_fingerprint(request, profile_id, fingerprints),
             reply_to=request.reply_to if wait > 0 else None,
             caller_waits=wait if wait > 0 else None,
             max_attempts=patience.max_attempts,
             expires_in=patience.expires_in,
             sweep_in=FIRST_SWEEP_SECONDS,
             key_id=caller.key_id,
+            is_only=is_only,
             account_id=command.account_id,
             connect_session_id=command.connect_session_id,
             traceparent=request.traceparent,
         )
-        if row is not None:
-            return Accepted(row.id, request.request_id, row)
-        task_id = _in_flight(connection, caller.workspace_id, fingerprint)
-        if task_id is None:
-            return None
-        self._join(connection, task_id, wait=wait, reply_to=request.reply_to)
-        return Accepted(task_id, request.request_id)
 
     def _join(self, connection: Connection, task_id: str, *, wait: float, reply_to: str) -> None:
         """Lets a task be tried as hard as the most patient of those who want its outcome would have it."""
@@ -263,6 +300,11 @@ def _keyed(fingerprints: Fingerprints, caller: Caller, command: ConnectCommand, 
         key_hash=fingerprints.of("idempotency key", key),
         fingerprint=fingerprints.of("idempotent request", command.platform, command.profile_id or "", *_rest(command)),
     )
+
+
+def _fingerprint(request: _Request, profile_id: str, fingerprints: Fingerprints) -> bytes:
+    command = request.command
+    return fingerprints.of(request.caller.workspace_id, profile_id, command.platform, *_rest(command))
 
 
 def _rest(command: ConnectCommand) -> list[str]:

@@ -19,12 +19,11 @@ from connections.grouped import Grouped
 from connections.ids import new_id
 from connections.messages import Queue
 from connections.outcome import Outcome
-from connections.repository import accounts, attempts, sweeping
+from connections.repository import accounts, at_once, attempts, sweeping
 from connections.repository import audit as audit_log
 from connections.repository.accounts import NewAccount
 from connections.repository.attempts import ClaimedTask, EndedTask
 from connections.repository.sweeping import DueTask
-from connections.sqltime import database_time
 from connections.vault import KeyNotHeld, Opener, SealedFor, TokenCipher
 from connections.verified import Credentials, Session, VerifiedAccount
 
@@ -195,6 +194,8 @@ class Settlement:
             with self._database.read() as connection:
                 task = replace(task, account_id=storing.account_to_renew(connection, task, verified.external_id))
         new = self._encrypted(task, verified)  # may ask for the keys: not in a transaction
+        if not _is_of_its_own(task) and self._store_at_once(task, new):
+            return True
         with self._database.write() as connection:
             account = storing.store(connection, task, new)
             if account is None:
@@ -212,13 +213,23 @@ class Settlement:
                 connection.rollback()
         return is_ours
 
+    def _store_at_once(self, task: ClaimedTask, new: NewAccount) -> bool:
+        """False, and nothing stored, where this database cannot, or when there is more to it."""
+        with suppress(DataError, IntegrityError), self._database.write_once() as connection:
+            if at_once.can_store_at_once(connection):
+                account = storing.connected(new, task.database_time())
+                ended = EndedTask(task.id, task.fence, Outcome(account=account).to_row())
+                entry = audit.connected(task, account.id)
+                return at_once.store_at_once(connection, ended, new, entry, connected_at=account.connected_at)
+        return False
+
     def succeed_all(self, rows: Sequence[Success]) -> bool:
         """As `succeed` for each, in one transaction. False, and nothing stored, unless all of them can be."""
         if any(_is_of_its_own(task) for task, _ in rows):
             return False
         new = [self._encrypted(task, verified) for task, verified in rows]
         with suppress(DataError, IntegrityError), self._database.write() as connection:
-            now = database_time(connection)
+            now = rows[0][0].database_time()
             done = [(task, storing.connected(one, now)) for (task, _), one in zip(rows, new, strict=True)]
             ended = [EndedTask(task.id, task.fence, Outcome(account=account).to_row()) for task, account in done]
             stored = accounts.insert_accounts(connection, new, connected_at=now)

@@ -53,14 +53,14 @@ class NewAccount:
 
 def insert_account(connection: Connection, account: NewAccount) -> datetime | None:
     """When it was connected; None, and nothing stored, when the workspace has it connected already."""
-    return connection.execute(_insert_one(connection.dialect.name), _values(account)).scalar()
+    return connection.execute(_insert_one(connection.dialect.name), account_values(account)).scalar()
 
 
 def insert_accounts(connection: Connection, new: Sequence[NewAccount], *, connected_at: datetime) -> int:
     """How many were stored: all but those that their workspace has connected already."""
     # In one order wherever they are stored at once, or two transactions could wait for each other.
     new = sorted(new, key=lambda account: (account.workspace_id, account.external_id))
-    values = [{**_values(account), "connected_at": connected_at} for account in new]
+    values = [{**account_values(account), "connected_at": connected_at} for account in new]
     return connection.execute(_insert_many(connection.dialect.name), values).rowcount
 
 
@@ -81,7 +81,8 @@ def _inserting(dialect: str) -> Any:
     )
 
 
-def _values(account: NewAccount) -> dict[str, Any]:
+def account_values(account: NewAccount) -> dict[str, Any]:
+    """By the names of their columns, and `refresh_in`."""
     return {
         "id": account.id,
         "workspace_id": account.workspace_id,

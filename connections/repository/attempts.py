@@ -3,9 +3,10 @@
 Each claim raises the task's fence, which whatever comes of the attempt must match.
 """
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -45,6 +46,12 @@ class ClaimedTask:
     key_id: str | None = None
     account_id: str | None = None
     connect_session_id: str | None = None
+    claimed_monotonic: float = field(default_factory=time.monotonic)
+    """When this process learned of it, by its own clock."""
+
+    def database_time(self) -> datetime:
+        """Now, by the database's clock, without asking it: for as long as an attempt takes, clocks go alike."""
+        return self.claimed_at + timedelta(seconds=time.monotonic() - self.claimed_monotonic)
 
 
 _CLAIMED = (
@@ -131,7 +138,7 @@ def finish_task(
     False when the claim with this fence is no longer the last one.
     """
     ended = {"task_id": task_id, "claim": fence, "status": status, "outcome": outcome, "cause": cause}
-    return connection.execute(_ending(), ended).rowcount == 1
+    return connection.execute(ending(), ended).rowcount == 1
 
 
 class EndedTask(NamedTuple):
@@ -146,11 +153,12 @@ def succeed_tasks(connection: Connection, ended: Sequence[EndedTask]) -> int:
     """As `finish_task`, for many that have succeeded: how many of them were still to be ended by these claims."""
     how = {"status": TaskStatus.SUCCEEDED, "cause": None}
     values = [{"task_id": task.id, "claim": task.fence, "outcome": task.outcome, **how} for task in ended]
-    return connection.execute(_ending(), values).rowcount
+    return connection.execute(ending(), values).rowcount
 
 
 @cache
-def _ending() -> Update:
+def ending() -> Update:
+    """Of the task and the claim that are its parameters, if the claim is still the last one."""
     return (
         update(connect_tasks)
         .where(connect_tasks.c.id == bindparam("task_id"), connect_tasks.c.fence == bindparam("claim"), IN_FLIGHT)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select
 
 from connections.events import EVERY_EVENT, Event
 from connections.ids import new_id
@@ -47,7 +47,12 @@ def emit(connection: Connection, events: Sequence[Event]) -> None:
 
 @cache
 def _listening() -> Any:
-    return select(webhooks.c.id, webhooks.c.workspace_id, webhooks.c.events).where(
+    return select(webhooks.c.id, webhooks.c.workspace_id, webhooks.c.events).where(*is_listening())
+
+
+def is_listening() -> tuple[ColumnElement[bool], ...]:
+    """Of a webhook: whether one of the `workspaces`, a parameter, wants events to be sent there."""
+    return (
         webhooks.c.workspace_id.in_(bindparam("workspaces", expanding=True)),
         webhooks.c.active,
         webhooks.c.deleted_at.is_(None),

@@ -6,10 +6,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, select, update
+from sqlalchemy import CTE, Connection, Row, and_, bindparam, func, literal, select, update
 
 from connections.contract import FINAL_STATUSES, TaskStatus
-from connections.models import IN_FLIGHT, connect_tasks
+from connections.models import IN_FLIGHT, IS_THERE, connect_tasks, profiles
 from connections.repository.dialects import insert_into
 from connections.sqltime import from_now
 from connections.vault import key_id_of
@@ -75,15 +75,20 @@ def insert_task(
     expires_in: float,
     sweep_in: float,
     key_id: str,
+    is_only: bool = False,
     account_id: str | None = None,
     connect_session_id: str | None = None,
     traceparent: str | None = None,
 ) -> TaskRow | None:
-    """None, and nothing stored, when an identical request is in flight. Times are seconds from now."""
+    """None, and nothing stored, when an identical request is in flight, or when this is not a profile of the workspace,
+    or with `is_only` not the only one. Times are seconds from now.
+
+    The profile is not deleted until the transaction ends.
+    """
     values = {
         "id": task_id,
         "workspace_id": workspace_id,
-        "profile_id": profile_id,
+        "profile": profile_id,
         "platform": platform,
         "queue": queue,
         "request_id": request_id,
@@ -95,31 +100,64 @@ def insert_task(
         "sweep_in": sweep_in,
         "expires_in": expires_in,
         "key_id": key_id,
+        "account_id": account_id,
+        "connect_session_id": connect_session_id,
+        "traceparent": traceparent,
     }
     if caller_waits is not None:
         values["caller_waits"] = caller_waits
-    rare = {"account_id": account_id, "connect_session_id": connect_session_id, "traceparent": traceparent}
-    values |= {name: value for name, value in rare.items() if value is not None}
-    change = _insert_task(connection.dialect.name, has_caller=caller_waits is not None)
+    change = _insert_task(connection.dialect.name, has_caller=caller_waits is not None, is_only=is_only)
     row = connection.execute(change, values).first()
     return None if row is None else _task(row)
 
 
+_GIVEN = (
+    connect_tasks.c.id,
+    connect_tasks.c.workspace_id,
+    connect_tasks.c.platform,
+    connect_tasks.c.queue,
+    connect_tasks.c.request_id,
+    connect_tasks.c.sealed_credentials,
+    connect_tasks.c.sealing_key,
+    connect_tasks.c.fingerprint,
+    connect_tasks.c.reply_to,
+    connect_tasks.c.max_attempts,
+    connect_tasks.c.key_id,
+    connect_tasks.c.account_id,
+    connect_tasks.c.connect_session_id,
+    connect_tasks.c.traceparent,
+)
+
+
 @cache
-def _insert_task(dialect: str, *, has_caller: bool) -> Any:
-    change = insert_into(dialect, connect_tasks).values(
-        status=TaskStatus.QUEUED,
-        attempts=0,
-        fence=0,
-        sweeps=0,
-        caller_waits_until=from_now("caller_waits") if has_caller else None,
-        available_at=from_now(),
-        sweep_at=from_now("sweep_in"),
-        expires_at=from_now("expires_in"),
-        created_at=from_now(),
-    )
+def _insert_task(dialect: str, *, has_caller: bool, is_only: bool) -> Any:
+    in_it = _profile_to_be_in(is_only=is_only)
+    values: dict[Any, Any] = {column.name: bindparam(column.name, type_=column.type) for column in _GIVEN}
+    values |= {
+        "profile_id": in_it.c.id,
+        "status": literal(TaskStatus.QUEUED.value, connect_tasks.c.status.type),
+        "attempts": literal(0),
+        "fence": literal(0),
+        "sweeps": literal(0),
+        "available_at": from_now(),
+        "sweep_at": from_now("sweep_in"),
+        "expires_at": from_now("expires_in"),
+        "created_at": from_now(),
+    }
+    if has_caller:
+        values["caller_waits_until"] = from_now("caller_waits")
+    one = select(func.count()).select_from(in_it).scalar_subquery() == 1
+    row = select(*values.values()).select_from(in_it).where(in_it.c.id == bindparam("profile"), one)
+    change = insert_into(dialect, connect_tasks).from_select(list(values), row)
     change = change.on_conflict_do_nothing(index_elements=["workspace_id", "fingerprint"], index_where=IN_FLIGHT)
     return change.returning(*_TASK)
+
+
+def _profile_to_be_in(*, is_only: bool) -> CTE:
+    query = select(profiles.c.id).where(profiles.c.workspace_id == bindparam("workspace_id"), IS_THERE).limit(2)
+    if not is_only:
+        query = query.where(profiles.c.id == bindparam("profile"))
+    return query.with_for_update(read=True, key_share=True).cte("in_it")
 
 
 # Who asked for it and for which account, as `connections.audit` wants to know.
