@@ -41,8 +41,6 @@ _TICK_EXPIRES_SECONDS = 300.0
 _ON_REDIS: Mapping[str, Any] = {
     "broker_transport": "worker.transport:LosableTransport",
     "broker_transport_options": {
-        # Longer than any task: shorter, and Redis would start the same message again and again. The sweep is faster.
-        "visibility_timeout": 3600,
         "socket_timeout": 5,
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
@@ -102,7 +100,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_concurrency": settings.worker_threads,
         # Prefetch is what makes a waiting caller queue behind a batch; 1 keeps a message back only per busy thread.
         "worker_prefetch_multiplier": 1,
-        # --- delivery: a message is gone only after its row was looked at.
+        # --- delivery: RabbitMQ's message is gone only after its row was looked at, Redis' when it is taken.
         "task_acks_late": True,
         # --- reconnect for ever, at the start too: a worker that gave up would have to be started by hand.
         "broker_connection_retry_on_startup": True,

@@ -1,12 +1,12 @@
-"""Kombu's Redis transport, for workers that survive the loss of their connection.
+"""Kombu's Redis transport, for workers that survive the loss of their connection and tell Redis no more than they must.
 
-Two things in kombu 5.7.0 do not. When Redis goes away while messages are unacknowledged, it tries to give them back
-through the lost connection and fails with an `AttributeError`, which ends the worker ("Unrecoverable error"): here it
-fails as Celery expects. And a message that could not be acknowledged, because Redis hung for that moment, counts as
-unacknowledged for as long as the connection lasts: a slot less for each, until none is left in a worker that answers
-pings. Here it counts as done.
+A message that was taken is gone from Redis: the rows bring back what was lost with its worker, so that nothing needs to
+be written there for each message and erased for each that is done, which costs a worker as much as all else it does for
+a message. What a worker that ends has not begun it gives back.
 
-And it builds a client of Redis for every message and every acknowledgement, which costs as much as the call.
+Kombu 5.7.0 itself does not survive the loss. It tries to give back what runs through the lost connection and fails with
+an `AttributeError`, which ends the worker ("Unrecoverable error"), or writes the messages to a file. And it builds a
+client of Redis for every message, which costs as much as the call.
 """
 
 from collections.abc import Iterator
@@ -16,27 +16,29 @@ from typing import Any
 import redis
 import structlog
 from kombu.transport import virtual
-from kombu.transport.redis import Channel, QoS, Transport
+from kombu.transport.redis import Channel, Transport
 
 log = structlog.get_logger()
 
 
-class LosableQoS(QoS):
-    """What Redis was not told stays there and comes again after the visibility time-out, to a row that has ended."""
+class LosableQoS(virtual.QoS):
+    """Knows what was taken and is not done, in this process only."""
 
-    def ack(self, delivery_tag: str) -> None:
-        try:
-            super().ack(delivery_tag)
-        except redis.RedisError as error:
-            virtual.QoS.ack(self, delivery_tag)
-            log.warning("message_not_acknowledged", cause=type(error).__name__)
+    def restore_unacked(self) -> list[tuple[BaseException, Any]]:
+        if errors := super().restore_unacked():
+            log.warning("messages_not_given_back", messages=len(errors), cause=type(errors[0][0]).__name__)
+        return []
 
 
 class LosableChannel(Channel):
     """Once its connection is lost it takes part in nothing. The rows bring back what its messages were about."""
 
-    QoS = LosableQoS
+    ack_emulation = False
     _blocking_client: Any = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.QoS = LosableQoS
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:
