@@ -35,12 +35,13 @@ _ACQUIRE_SECONDS = 1.0
 _CONNECT: Mapping[str, Any] = {"max_retries": 0, "connect_retries_timeout": 2}
 # Without time-outs a frozen broker would hold the thread until it thaws.
 _ON_REDIS: Mapping[str, Any] = {
+    "broker_transport": "messaging.redis_transport:KeptClientTransport",
     "broker_transport_options": {
         **_CONNECT,
         "socket_timeout": 2,
         "socket_connect_timeout": 1,
         "socket_keepalive": True,
-    }
+    },
 }
 _ON_RABBITMQ: Mapping[str, Any] = {
     # With TLS it is that of every answer.

@@ -3,11 +3,11 @@
 import asyncio
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 from connections.errors import ServiceUnavailable
+from connections.thread_pool import ThreadPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,7 +18,7 @@ class Threads:
 
     def __init__(self, name: str, *, size: int, backlog: int = 1000) -> None:
         """`backlog` is how many calls may wait for a thread; those beyond it are refused at once."""
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
+        self._pool = ThreadPool(size, name=name)
         self._limit = size + backlog
         self._pending = 0
 

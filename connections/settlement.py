@@ -215,12 +215,13 @@ class Settlement:
 
     def _store_at_once(self, task: ClaimedTask, new: NewAccount) -> bool:
         """False, and nothing stored, where this database cannot, or when there is more to it."""
+        if not at_once.can_store_at_once(self._database.engine.dialect.name):
+            return False
+        account = storing.connected(new, task.database_time())
+        ended = EndedTask(task.id, task.fence, Outcome(account=account).to_row())
+        entry = audit.connected(task, account.id)
         with suppress(DataError, IntegrityError), self._database.write_once() as connection:
-            if at_once.can_store_at_once(connection):
-                account = storing.connected(new, task.database_time())
-                ended = EndedTask(task.id, task.fence, Outcome(account=account).to_row())
-                entry = audit.connected(task, account.id)
-                return at_once.store_at_once(connection, ended, new, entry, connected_at=account.connected_at)
+            return at_once.store_at_once(connection, ended, new, entry, connected_at=account.connected_at)
         return False
 
     def succeed_all(self, rows: Sequence[Success]) -> bool:

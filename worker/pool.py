@@ -2,11 +2,13 @@
 
 import contextlib
 import time
+from typing import Any
 
 import structlog
 from celery.concurrency.thread import TaskPool
 from kombu.asynchronous import get_event_loop
 
+from connections.thread_pool import ThreadPool
 from worker.running import RUNNING
 from worker.tasks import worker
 
@@ -16,7 +18,15 @@ _POLL_SECONDS = 0.05
 
 
 class BoundedThreads(TaskPool):
-    """Stops within the grace period. Celery's own pool waits for its threads as long as they like."""
+    """Stops within the grace period. Celery's own pool waits for its threads as long as they like, and wakes the one
+    that has been idle the longest."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.executor = ThreadPool(self.limit, name="task")
+
+    def _get_info(self) -> dict[str, Any]:
+        return {**super(TaskPool, self)._get_info(), "max-concurrency": self.limit, "threads": len(self.executor)}
 
     def on_stop(self) -> None:
         """Called when nothing is consumed any more. What is left unfinished goes back to the queue afterwards."""

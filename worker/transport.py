@@ -5,8 +5,7 @@ be written there for each message and erased for each that is done, which costs 
 a message. What a worker that ends has not begun it gives back.
 
 Kombu 5.7.0 itself does not survive the loss. It tries to give back what runs through the lost connection and fails with
-an `AttributeError`, which ends the worker ("Unrecoverable error"), or writes the messages to a file. And it builds a
-client of Redis for every message, which costs as much as the call.
+an `AttributeError`, which ends the worker ("Unrecoverable error"), or writes the messages to a file.
 """
 
 from collections.abc import Iterator
@@ -16,7 +15,9 @@ from typing import Any
 import redis
 import structlog
 from kombu.transport import virtual
-from kombu.transport.redis import Channel, Transport
+from kombu.transport.redis import Transport
+
+from messaging.redis_transport import KeptClientChannel
 
 log = structlog.get_logger()
 
@@ -30,22 +31,14 @@ class LosableQoS(virtual.QoS):
         return []
 
 
-class LosableChannel(Channel):
+class LosableChannel(KeptClientChannel):
     """Once its connection is lost it takes part in nothing. The rows bring back what its messages were about."""
 
     ack_emulation = False
-    _blocking_client: Any = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.QoS = LosableQoS
-
-    def _create_client(self, asynchronous: bool = False) -> Any:
-        if asynchronous:
-            return super()._create_client(asynchronous)
-        if self._blocking_client is None or self._blocking_client.connection_pool is not self.pool:
-            self._blocking_client = super()._create_client()
-        return self._blocking_client
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:

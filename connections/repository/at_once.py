@@ -20,8 +20,8 @@ from connections.repository.outbox import is_listening
 from connections.sqltime import from_now
 
 
-def can_store_at_once(connection: Connection) -> bool:
-    return connection.dialect.name == "postgresql"
+def can_store_at_once(dialect: str) -> bool:
+    return dialect == "postgresql"
 
 
 def store_at_once(

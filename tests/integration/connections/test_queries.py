@@ -206,7 +206,7 @@ def new_webhook(connection: Connection) -> None:
 
 # A key that is to be retired is needed by few rows; `count_…` below is about one that all rows need.
 def store_at_once(connection: Connection) -> None:
-    if at_once.can_store_at_once(connection):
+    if at_once.can_store_at_once(connection.dialect.name):
         ended = attempts.EndedTask(OPEN, 1, OUTCOME)
         at_once.store_at_once(connection, ended, NEW_ACCOUNT, ENTRY, connected_at=datetime.now(UTC))
     else:

@@ -1,33 +1,29 @@
-"""What the broker's transport does when Redis does not take what it is told."""
+"""What becomes of messages that were taken, when Redis is lost."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-import redis
-from kombu.transport import virtual
+import pytest
+import structlog
 
 from worker.transport import LosableQoS
 
 
-class HangingChannel:
-    """Redis hangs for every command."""
+class LostChannel:
+    """Its connection is gone: nothing can be given back."""
 
-    unacked_key = "unacked"
-    unacked_index_key = "unacked_index"
+    do_restore = True
 
-    @contextmanager
-    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
-        raise redis.TimeoutError("timed out")
-        yield
+    def _restore(self, message: object) -> None:
+        raise ConnectionError("the connection is lost")
 
 
-def test_a_message_that_cannot_be_acknowledged_takes_no_slot() -> None:
-    qos = LosableQoS(HangingChannel(), prefetch_count=1)
-    virtual.QoS.append(qos, object(), "tag")
-    assert not qos.can_consume()
+def test_what_cannot_be_given_back_is_told_and_forgotten(capfd: pytest.CaptureFixture[str]) -> None:
+    qos = LosableQoS(LostChannel(), prefetch_count=2)
+    qos.append("a message", "tag-1")
+    qos.append("another", "tag-2")
 
-    qos.ack("tag")
+    with structlog.testing.capture_logs() as lines:
+        qos.restore_unacked_once()
 
-    assert qos.can_consume()
-    qos._on_collect.cancel()
+    assert lines == [
+        {"event": "messages_not_given_back", "log_level": "warning", "messages": 2, "cause": "ConnectionError"}
+    ]
+    assert "EMERGENCY DUMP" not in capfd.readouterr().err  # kombu would write them to a file

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 
 import dns.resolver
@@ -19,6 +18,7 @@ from connections.errors import (
     TemporaryFailure,
 )
 from connections.settings import Settings, SettingsError
+from connections.thread_pool import ThreadPool
 from connections.verified import Credentials, Refreshed, Session, StoredAccount, VerifiedAccount
 from worker.circuit import Circuits
 from worker.egress import Egress
@@ -44,7 +44,7 @@ class Bluesky:
         self._allows_test = settings.dev_pds_url is not None
         self._egress = egress or _egress(settings, pace)
         # Handles are looked up in the DNS and at a web site at once; threads start only as they are needed.
-        self._executor = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="handle-dns")
+        self._executor = ThreadPool(settings.worker_threads, name="handle-dns")
         # Apart from each other: a stranger's document can name any host as its PDS, the directory too.
         # A host that does not end or refresh a session may open them all the same.
         self._circuits = {kind: Circuits() for kind in ("look_ups", "logins", "refreshes", "endings")}
