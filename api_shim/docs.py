@@ -1,5 +1,6 @@
 """The documentation page. Everything it loads comes from this process, so it works without internet."""
 
+from functools import cache
 from pathlib import Path
 
 import fastapi_offline
@@ -7,7 +8,8 @@ import orjson
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from api_shim import pages
+from api_shim import pages, routes
+from api_shim.introduction import API_VERSION
 from api_shim.openapi import describe
 from connections.errors import NotFound
 
@@ -22,8 +24,8 @@ _PAGE = pages.build_page_of_files("docs.html")
 
 
 def add_docs(app: FastAPI) -> None:
-    """Adds `/openapi.json` and `/docs` for the routes the app has by now."""
-    document = orjson.dumps(describe(app))
+    """Adds `/openapi.json` and `/docs`."""
+    document = _document()
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
@@ -40,3 +42,12 @@ def add_docs(app: FastAPI) -> None:
         if name in _THEIRS:
             return Response((_SWAGGER_UI / name).read_bytes(), media_type=_THEIRS[name])
         raise NotFound
+
+
+@cache
+def _document() -> bytes:
+    """The routes are the same in every app of a process, and a quarter of a second goes into their description."""
+    app = FastAPI(version=API_VERSION)
+    for router in routes.ALL:
+        app.include_router(router)
+    return orjson.dumps(describe(app))
