@@ -120,7 +120,7 @@ class ConnectSessions:
     def begin(self, visit: Visit, task_id: str) -> bool:
         """Counts a try, before its task is stored. False when the link no longer works."""
         with self._database.write() as connection:
-            return sessions.count_attempt(connection, visit.session.id, task_id=task_id)
+            return sessions.count_attempt(connection, visit.session.id, made=visit.session.attempts, task_id=task_id)
 
     def follow(self, visit: Visit, task_id: str) -> None:
         """The try has joined this task instead of becoming one."""

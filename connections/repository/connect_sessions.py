@@ -159,17 +159,21 @@ def visited_session(connection: Connection, token_hash: bytes) -> VisitedSession
     return None if row is None else VisitedSession(**row._mapping)
 
 
-def count_attempt(connection: Connection, session_id: str, *, task_id: str) -> bool:
-    """Notes one more try and the task it will be. False, and nothing noted, when the link no longer works."""
+def count_attempt(connection: Connection, session_id: str, *, made: int, task_id: str) -> bool:
+    """Notes one more try than the `made` ones, and the task it will be.
+
+    False, and nothing noted, when the link no longer works, or another try has begun in the meantime.
+    """
     change = (
         update(connect_sessions)
         .where(
             connect_sessions.c.id == session_id,
+            connect_sessions.c.attempts == made,
             connect_sessions.c.attempts < MAX_ATTEMPTS,
             connect_sessions.c.completed_at.is_(None),
             connect_sessions.c.expires_at > from_now(),
         )
-        .values(attempts=connect_sessions.c.attempts + 1, task_id=task_id)
+        .values(attempts=made + 1, task_id=task_id)
     )
     return connection.execute(change).rowcount == 1
 

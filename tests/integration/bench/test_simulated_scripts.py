@@ -151,7 +151,7 @@ def client(valkey: Valkey) -> Iterator[redis.Redis]:
 
 
 # Not shrunk: the keys and arguments of the call that differs are told, and hundreds of round trips take their time.
-@settings(max_examples=150, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=50, phases=(Phase.explicit, Phase.generate))
 @given(steps=STEPS)
 def test_they_say_and_keep_the_same(client: redis.Redis, steps: list[tuple[int, Any]]) -> None:
     both = Both(client)

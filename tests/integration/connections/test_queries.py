@@ -243,7 +243,7 @@ CALLS: dict[Callable[..., object], Callable[[Connection], object]] = {
     connect_sessions.insert_connect_session: lambda c: connect_sessions.insert_connect_session(c, NEW_SESSION),
     connect_sessions.connect_session_of: lambda c: connect_sessions.connect_session_of(c, "ws_1", "cs_1"),
     connect_sessions.visited_session: lambda c: connect_sessions.visited_session(c, digest(1)),
-    connect_sessions.count_attempt: lambda c: connect_sessions.count_attempt(c, "cs_1", task_id="ct_1"),
+    connect_sessions.count_attempt: lambda c: connect_sessions.count_attempt(c, "cs_1", made=0, task_id="ct_1"),
     connect_sessions.follow_task: lambda c: connect_sessions.follow_task(c, "cs_1", task_id="ct_1"),
     batches.batch_of: lambda c: batches.batch_of(c, "ws_1", BATCH),
     batches.tallies: lambda c: batches.tallies(c, BATCH, lately=60),
