@@ -24,9 +24,8 @@ PLAN_ROW_SECONDS = 0.00002
 # CPU milliseconds of a row of a batch, of docs/bench/compare.json and pacing.json.
 WORKER_MS, POSTGRES_MS, VALKEY_MS = 1.56, 0.74, 0.25
 
-# Commands that Celery and kombu send for one message: LPUSH; BRPOP; MULTI, ZADD, HSET, EXEC when it has come; and
-# MULTI, ZREM, HDEL, EXEC when it is done.
-BROKER_COMMANDS = 10
+# Commands that Celery and kombu send for one message: LPUSH; BRPOP.
+BROKER_COMMANDS = 2
 
 # Of each worker all the time, counted on one that has nothing to do: BRPOP, heartbeat, events of Celery, pings.
 IDLE_COMMANDS_PER_SECOND = 2.5
@@ -49,8 +48,8 @@ def names(workspaces: int) -> Sql:
 
 
 def store(rows: int) -> Sql:
-    """BEGIN, the time, the accounts, the tasks, the audit log, who wants to hear of it, COMMIT."""
-    return Sql(4 + 3 * rows, 1)
+    """BEGIN, the accounts, the tasks, the audit log, who wants to hear of it, COMMIT."""
+    return Sql(3 + 3 * rows, 1)
 
 
 def settle() -> Sql:
@@ -71,9 +70,8 @@ def take(picks: int, rows: int) -> Sql:
 
 
 def call() -> Sql:
-    """A synchronous connect: accepted (BEGIN, profile, task, COMMIT), claimed, stored (BEGIN, account, task, audit log,
-    who wants to hear of it, COMMIT), and read by the API."""
-    return Sql(4 + 1 + 6 + 1, 3)
+    """A synchronous connect: accepted, claimed, stored, and read by the API."""
+    return Sql(4, 3)
 
 
 def limits(rows: int, workspaces: int) -> int:
