@@ -36,8 +36,8 @@ from tests.fuzz.api import FAILURES, Observed, running
 # Positive and negative data by operation, each; the others have no parameters but the request id.
 _EXAMPLES = {
     "POST /v1/accounts/connect": 300,
-    "POST /v1/connect/batches": 150,
-    "GET /v1/connect/tasks/{task_id}": 150,
+    "POST /v1/connect/batches": 75,
+    "GET /v1/connect/tasks/{task_id}": 75,
     "POST /internal/accounts/{account_id}/session": 100,
     "POST /v1/connect/sessions": 100,
 }
