@@ -79,7 +79,8 @@ class Site:
 
     def _is_back(self, task_id: str) -> bool:
         with suppress(ServiceUnavailable):  # a moment after a silence it still is, and beat's next message comes soon
-            return self.status(task_id).is_final or task_id in [one.task_id for one in self.settlement.sweep(limit=9)]
+            swept = self.settlement.sweep(limit=9)
+            return task_id in [one.task_id for one in swept] or self.status(task_id).is_final
         return False
 
 
