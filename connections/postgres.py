@@ -5,6 +5,7 @@ lies between swallows the packets: then only the client's clock goes on.
 """
 
 import math
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,8 @@ _SERVER_SETTINGS = {
     "timezone": "UTC",
 }
 
-# A connection that was in use so lately is taken for alive where nothing is begun that would tell.
+# A connection that was in use so lately, and on which nothing has come since, is taken for alive where nothing is begun
+# that would tell.
 _FRESH_SECONDS = 1.0
 
 _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
@@ -119,7 +121,8 @@ def _check_out(connection: _Connection, record: ConnectionPoolEntry, _proxy: Any
     """
     used_at: float | None = record.info.get("used_at")
     by_statement = _by_statement.get()
-    if by_statement and used_at is not None and time.monotonic() < used_at + _FRESH_SECONDS:
+    is_fresh = used_at is not None and time.monotonic() < used_at + _FRESH_SECONDS
+    if by_statement and is_fresh and not _has_something_to_read(connection):
         return
     try:
         with time_limit(min(_BEGIN_SECONDS, _ends_at.get() - time.monotonic())):  # leaves time for the fresh one
@@ -128,6 +131,13 @@ def _check_out(connection: _Connection, record: ConnectionPoolEntry, _proxy: Any
         if used_at is not None:
             raise InvalidatePoolError from error
         raise
+
+
+def _has_something_to_read(connection: _Connection) -> bool:
+    """On a connection that asks nothing this is its end, or news that the next round trip will read."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _check_in(_connection: _Connection | None, record: ConnectionPoolEntry) -> None:
