@@ -109,10 +109,17 @@ def and_polls(person: Person, password: str | None = None) -> httpx.Response:
     return accepted
 
 
+def connected(person: Person) -> str:
+    """The account's id."""
+    answer = person.connect()
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
 def given_out(person: Person) -> httpx.Response:
     """Asks for a session as another service of the operator does. Its answer is the one that is meant to have a token,
     so it is not among those that are searched."""
-    account_id = person.connect().json()["id"]
+    account_id = connected(person)
     answer = httpx.post(
         person.client.base_url.join(f"/internal/accounts/{account_id}/session"),
         headers={"Authorization": f"Bearer {person.key}"},
@@ -124,7 +131,7 @@ def given_out(person: Person) -> httpx.Response:
 
 
 def and_disconnects(person: Person) -> httpx.Response:
-    account_id = person.connect().json()["id"]
+    account_id = connected(person)
     return person.client.delete(f"/v1/accounts/{account_id}")
 
 
@@ -315,7 +322,7 @@ CASES: dict[str, Case] = {
     "too much": stumbles(lambda _person: Huge(size=4 * 1024 * 1024)),
     "a bomb": stumbles(lambda _person: GzipBomb(size=4 * 1024 * 1024)),
     "a redirect": stumbles(lambda person: Redirect(to=f"http://127.0.0.1:1/?password={person.password}")),
-    "late": meets(CONNECTED, lambda _person: Delay(after=4, times=1)),
+    "late": meets(CONNECTED, lambda _person: Delay(after=8, times=1)),
     "slow": meets(CONNECTED, lambda _person: Drip(part=Part.BODY, interval=0.2, times=1)),
     "cut off before": stumbles(lambda _person: Drop()),
     "cut off in the headers": stumbles(lambda _person: Drop(at=Part.HEADERS)),

@@ -50,6 +50,9 @@ ALLOWED = {(REDIS_PASSWORD, PROCESSES), (DATABASE_PASSWORD, PROCESSES)}
 
 _CALLERS = 8
 
+# So many calls at least: a failure, a refusal, and a success.
+_REFRESHED = 2
+
 # Status and code; of a task its own status, of a command its exit status.
 Answered = tuple[int | str, str | None]
 
@@ -228,8 +231,9 @@ class Run:
         query = select(func.count()).where(IS_KEPT_ALIVE, accounts.c.refresh_fence < 2)
 
         def are_tried() -> bool:
+            """Each was claimed. Those that were put off, because the host seemed to be down, are asked about soon."""
             with self.stack.database.read() as connection:
-                return connection.execute(query).scalar_one() == 0
+                return connection.execute(query).scalar_one() == 0 and self.control.count(REFRESH_SESSION) > _REFRESHED
 
         wait_until(are_tried, what="all sessions to be refreshed", seconds=60)
 

@@ -49,7 +49,7 @@ class Stack:
             # Names without a dot belong to it: none may be asked of the real one.
             "CONNECTOR_BLUESKY_URL": self.bluesky.pds_url,
             "CONNECTOR_LOG_LEVEL": "DEBUG",
-            "CONNECTOR_ATTEMPT_SECONDS": "3",
+            "CONNECTOR_ATTEMPT_SECONDS": "6",
             **self.collector.environment,
             # A crash prints where every thread was.
             "PYTHONFAULTHANDLER": "1",
