@@ -32,6 +32,7 @@ class _Call:
             result = self.run()
         except BaseException as error:  # noqa: BLE001 - not handled here: who asks for the result gets it
             self.future.set_exception(error)
+            del self  # the error knows this frame: in a circle it would keep the call, and what secrets it was given
         else:
             self.future.set_result(result)
 
@@ -109,14 +110,15 @@ class ThreadPool(Executor):
 
     def _start(self, call: _Call) -> None:
         # Who still works at the end of the process is waited for by a shutdown or not at all, and idle threads never.
-        thread = threading.Thread(
-            target=self._work, args=(call,), name=f"{self._name}_{len(self._threads)}", daemon=True
-        )
+        seat = _Seat()
+        seat.give(call)  # not as an argument, which the thread would keep for as long as it lives
+        name = f"{self._name}_{len(self._threads)}"
+        thread = threading.Thread(target=self._work, args=(seat,), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
 
-    def _work(self, call: _Call | None) -> None:
-        seat = _Seat()
+    def _work(self, seat: _Seat) -> None:
+        call = seat.take()
         while call is not None:
             call()
             del call  # it may hold secrets, and the thread may be idle for long

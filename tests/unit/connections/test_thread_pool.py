@@ -1,6 +1,8 @@
 """Who works next, and what becomes of what waits."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -85,6 +87,17 @@ def test_an_error_is_the_callers_and_the_thread_goes_on(pool: ThreadPool) -> Non
         pool.submit(int, "x").result(SECONDS)
 
     assert pool.submit(int, "7").result(SECONDS) == 7
+
+
+def test_a_call_that_has_failed_is_not_kept(pool: ThreadPool) -> None:
+    """Not until the garbage is collected, either: what it was given may be secret."""
+    gc.disable()
+    try:
+        future = weakref.ref(pool.submit(int, "x"))
+        wait_until(lambda: pool.idle == 1, what="an idle thread")
+        assert future() is None
+    finally:
+        gc.enable()
 
 
 def test_what_was_cancelled_is_not_called(pool: ThreadPool) -> None:
