@@ -1,8 +1,8 @@
 """Kombu's Redis transport, for workers that survive the loss of their connection and tell Redis no more than they must.
 
 A message that was taken is gone from Redis: the rows bring back what was lost with its worker, so that nothing needs to
-be written there for each message and erased for each that is done, which costs a worker as much as all else it does for
-a message. What a worker that ends has not begun it gives back.
+be written there for each message and erased for each that is done, in two round trips. What a worker that ends has not
+begun it gives back.
 
 Kombu 5.7.0 itself does not survive the loss. It tries to give back what runs through the lost connection and fails with
 an `AttributeError`, which ends the worker ("Unrecoverable error"), or writes the messages to a file.
