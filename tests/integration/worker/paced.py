@@ -14,6 +14,7 @@ from connections.errors import OutOfBudget
 from connections.rate import Rate
 from sandbox.clock import Clock
 from sandbox.limits import Limit, Limits, RateLimitExceeded
+from tests.windows import most_in_a_window
 from worker import pacing
 from worker.bulkhead import Bulkhead
 from worker.pace import bulk
@@ -79,13 +80,7 @@ class Upstream:
         return status, self.shows(status, {name.decode().lower(): value.decode() for name, value in found})
 
     def most_in_a_window(self) -> int:
-        """Of any window, wherever it begins."""
-        times, first, most = sorted(self.answered + self.refused), 0, 0
-        for last, time in enumerate(times):
-            while times[first] <= time - self.limit.seconds:
-                first += 1
-            most = max(most, last - first + 1)
-        return most
+        return most_in_a_window(self.answered + self.refused, self.limit.seconds)
 
 
 class Fleet:
