@@ -116,7 +116,7 @@ def test_a_lock_is_waited_for_and_not_for_ever(postgres_database: Database) -> N
         workspaces.insert_workspace(holder, workspace_id=workspace_id, name="Acme")
         with pytest.raises(ServiceUnavailable):
             insert(postgres_database, workspace_id)
-        assert 2.5 < time.monotonic() - started < 5
+        assert 2.5 < time.monotonic() - started < TRANSACTION_SECONDS
 
     # That was the server's answer and no silence: nobody else is turned away for it.
     insert(postgres_database, new_id("ws"))
@@ -145,7 +145,7 @@ def test_a_transaction_that_dawdles_is_ended(postgres_url: str) -> None:
 
     with pytest.raises(ServiceUnavailable):
         dawdle()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 9  # they would take ten
     database.close()
 
 
