@@ -82,7 +82,8 @@ class _Connection(psycopg.Connection[Any]):
             raise Silent("the server did not answer in time") from error
 
 
-def create_postgres_engine(url: URL, **options: Any) -> Engine:
+def create(url: URL, **options: Any) -> Engine:
+    """See `connections.db.Dialect`."""
     engine = create_engine(
         url,
         connect_args={
