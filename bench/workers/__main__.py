@@ -1,4 +1,4 @@
-"""What a worker process needs, and what more of them bring: `python -m bench.workers`, about eight minutes.
+"""What a worker process needs, and what more of them bring: `python -m bench.workers`, about ten minutes.
 
 Writes docs/bench/workers.json and .png.
 """
@@ -21,7 +21,10 @@ def main() -> None:
     workers: list[Worker] = []
     scaled: list[Scaled] = []
     for name in options.databases:
-        workers.append(start_and_serve(name, starts=options.starts, connects=options.connects))
+        workers.extend(
+            start_and_serve(name, is_hosted=is_hosted, starts=options.starts, connects=options.connects)
+            for is_hosted in (True, False)
+        )
         scaled += scale(name, threads=options.threads, seconds=options.seconds)
     report(workers, scaled)
 

@@ -29,7 +29,7 @@ def _show_workers(workers: Sequence[Worker]) -> None:
     table = Table(title=f"One worker with {THREADS} threads")
     table.add_column("")
     for one in workers:
-        table.add_column(one.database, justify="right")
+        table.add_column(_title(one), justify="right")
     table.add_column("target", justify="right")
     table.add_row("seconds until ready", *(f"{one.ready_seconds:.2f}" for one in workers), f"≤ {READY_SECONDS:g}")
     table.add_row("CPU seconds until ready", *(f"{one.ready_cpu_seconds:.2f}" for one in workers))
@@ -40,6 +40,10 @@ def _show_workers(workers: Sequence[Worker]) -> None:
     table.add_row("CPU ms of the worker a connect", *(f"{one.cpu_ms_per_connect:.2f}" for one in workers))
     table.add_row("answers other than 201", *(str(one.refused) for one in workers), "0")
     Console().print(table)
+
+
+def _title(worker: Worker) -> str:
+    return f"{worker.database}, {'hosted' if worker.is_hosted else 'looked up'}"
 
 
 def _show_scaled(scaled: Sequence[Scaled]) -> None:
@@ -71,7 +75,8 @@ def _show_scaled(scaled: Sequence[Scaled]) -> None:
 def _draw(workers: Sequence[Worker], scaled: Sequence[Scaled]) -> None:
     figure, (memory, rates) = new_figure(2, width=10, height=3.8)
     for worker in workers:
-        memory.plot(worker.connects, worker.rss_mb, marker="o", label=worker.database, color=_COLORS[worker.database])
+        line, color = "-" if worker.is_hosted else "--", _COLORS[worker.database]
+        memory.plot(worker.connects, worker.rss_mb, line, marker="o", label=_title(worker), color=color)
     memory.axhline(RSS_MB, color="#c00000", linestyle=":", label="allowed")
     memory.set(title=f"Memory of a worker with {THREADS} threads", xlabel="connects made", ylabel="MB")
     memory.set_ylim(0, 1.15 * max(RSS_MB, *(mb for one in workers for mb in one.rss_mb)))

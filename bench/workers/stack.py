@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+import httpx
 import psutil
 
 from bench.waiting.wire import connect_request
@@ -15,7 +16,7 @@ from connections.db import Database
 from connections.migrate import upgrade
 from connections.settings import Settings
 from connections.vault import ensure_development_keys
-from sandbox.network import CROWD_PASSWORD
+from sandbox.network import CROWD_PASSWORD, ENTRYWAY
 from sandbox.process import SandboxProcess
 from tests.e2e.stack import is_ready
 from tests.factories import Tenant, make_tenant
@@ -28,6 +29,8 @@ HOST_BUDGET = "1000000/1"
 START_SECONDS = 60.0
 _LOOK_SECONDS = 0.005
 _ACCOUNTS_AT_ONCE = 2000
+
+_HOSTED_DOMAIN = "bsky.test"
 
 _numbers = count()
 
@@ -43,6 +46,7 @@ class Stack:
     postgres: Postgres | None
     tenant: Tenant
     port: int
+    domain: str
     started: ExitStack
     parts: dict[str, Part] = field(default_factory=dict)
 
@@ -70,7 +74,7 @@ class Stack:
 
     def requests(self, number: int) -> list[bytes]:
         """Synchronous connects, each to a new account."""
-        handles = [f"bench{next(_numbers)}.test" for _ in range(number)]
+        handles = [f"bench{next(_numbers)}.{self.domain}" for _ in range(number)]
         for start in range(0, number, _ACCOUNTS_AT_ONCE):
             self.sandbox.control.create_accounts(
                 handles[start : start + _ACCOUNTS_AT_ONCE], app_password=CROWD_PASSWORD
@@ -94,21 +98,30 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextmanager
-def running_stack(database: str, *, threads: int, login_seconds: float, **settings: str) -> Iterator[Stack]:
-    """`settings` are further variables, without their prefix."""
+def running_stack(
+    database: str, *, threads: int, login_seconds: float, is_hosted: bool = False, **settings: str
+) -> Iterator[Stack]:
+    """Accounts are the hosted service's, which is asked for a login alone, or ones that must be looked up first.
+
+    `settings` are further variables, without their prefix.
+    """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         postgres = stack.enter_context(running_postgres()) if database == "postgres" else None
         url = f"sqlite:///{directory / 'connector.db'}" if postgres is None else postgres.create("bench")
         upgrade(url)
         valkey = stack.enter_context(running_valkey(directory))
-        sandbox = stack.enter_context(SandboxProcess("--delay-ms", str(1000 * login_seconds)))
+        hosted = ("--entryway-port", "0", "--did-doc", "--hosted-domain", _HOSTED_DOMAIN) if is_hosted else ()
+        sandbox = stack.enter_context(SandboxProcess("--delay-ms", str(1000 * login_seconds), *hosted))
+        pds_url = httpx.URL(sandbox.hosts[ENTRYWAY] if is_hosted else sandbox.pds_url)
         ensure_development_keys(Settings(var_dir=directory / "var"))
         environment = {
             "CONNECTOR_VAR_DIR": str(directory / "var"),
             "CONNECTOR_DATABASE_URL": url,
             "CONNECTOR_REDIS_URL": valkey.url,
-            "CONNECTOR_DEV_PDS_URL": sandbox.pds_url,
+            "CONNECTOR_DEV_PDS_URL": str(pds_url),
+            **({"CONNECTOR_BLUESKY_URL": str(pds_url.copy_with(host=_HOSTED_DOMAIN))} if is_hosted else {}),
+            "CONNECTOR_DNS_SERVERS": sandbox.dns_address,
             "CONNECTOR_PLC_URL": sandbox.plc_url,
             "CONNECTOR_HOST_BUDGET": HOST_BUDGET,
             "CONNECTOR_WORKER_THREADS": str(threads),
@@ -117,4 +130,5 @@ def running_stack(database: str, *, threads: int, login_seconds: float, **settin
         behind = Database(url)
         tenant = make_tenant(behind)
         behind.close()
-        yield Stack(directory, environment, sandbox, valkey, postgres, tenant, free_port(), stack)
+        domain = _HOSTED_DOMAIN if is_hosted else "test"
+        yield Stack(directory, environment, sandbox, valkey, postgres, tenant, free_port(), domain, stack)

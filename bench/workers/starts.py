@@ -16,10 +16,12 @@ STEPS = 5
 class Worker:
     """`ready_seconds` is the median from its start to `worker_ready` in its log, `ready_cpu_seconds` what it used.
 
-    `rss_mb` is the memory when it was ready, then after so many `connects`; `refused` are answers other than 201.
+    `rss_mb` is the memory when it was ready, then after so many `connects`, of accounts that are the hosted service's
+    or that must be looked up; `refused` are answers other than 201.
     """
 
     database: str
+    is_hosted: bool
     ready_seconds: float
     ready_cpu_seconds: float
     connects: list[int]
@@ -29,9 +31,12 @@ class Worker:
     refused: int
 
 
-def start_and_serve(database: str, *, starts: int, connects: int) -> Worker:
+def start_and_serve(database: str, *, is_hosted: bool, starts: int, connects: int) -> Worker:
     """Starts a worker `starts` times; the last one makes the connects."""
-    with running_stack(database, threads=THREADS, login_seconds=0) as stack, posting() as callers:
+    with (
+        running_stack(database, threads=THREADS, login_seconds=0, is_hosted=is_hosted) as stack,
+        posting() as callers,
+    ):
         seconds, cpu = [], []
         for number in range(starts):
             part, took = stack.start_worker(f"worker-{number}")
@@ -53,6 +58,7 @@ def start_and_serve(database: str, *, starts: int, connects: int) -> Worker:
         used += cpu_seconds(part.pid)
     return Worker(
         database=database,
+        is_hosted=is_hosted,
         ready_seconds=statistics.median(seconds),
         ready_cpu_seconds=statistics.median(cpu),
         connects=done,
