@@ -212,6 +212,7 @@ def running_rig(
             "CONNECTOR_DEV_PDS_URL": str(entryway),
             "CONNECTOR_BLUESKY_URL": str(entryway.copy_with(host=HOSTED_DOMAIN)),
             "CONNECTOR_DNS_SERVERS": sandbox.dns_address,
+            "CONNECTOR_LOG_FORMAT": "json",  # as in production
             "CONNECTOR_HOST_BUDGET": f"{LIMIT}/{round(WINDOW_SECONDS * scale)}",
             **{f"CONNECTOR_{name.upper()}": value for name, value in settings.items()},
         }

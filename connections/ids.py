@@ -7,10 +7,11 @@ import secrets
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_LENGTH = 26
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(120, -1, -10)  # of thirteen pairs: 26 characters
 
 
 def new_id(prefix: str) -> str:
     """`ct_01jd…`: 48 bits of milliseconds, 80 random bits."""
     value = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
-    return f"{prefix}_" + "".join(_ALPHABET[value >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))
+    return f"{prefix}_" + "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])

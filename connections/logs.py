@@ -1,7 +1,8 @@
 """Logging, the same for our own lines and those of uvicorn, Celery and SQLAlchemy.
 
-Production writes one JSON object a line, development lines for people. Times are UTC. Every line carries what is bound
-to its context (`request_id`, `task_id`), no line carries local variables, and `redaction` sees each one last.
+Production writes one JSON object a line, development lines for people, unless the settings say otherwise. Times are
+UTC. Every line carries what is bound to its context (`request_id`, `task_id`), no line carries local variables, and
+`redaction` sees each one last.
 
 Our own lines do not go through the standard library's loggers, which would take as long again as all the rest of it.
 """
@@ -76,7 +77,7 @@ def configure_logging(settings: Settings, process: ProcessName) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
     ]
-    finish = _for_machines(process) if settings.is_production else _for_people(stream)
+    finish = _for_machines(process) if settings.logs_json else _for_people(stream)
     _Out.handler = handler = logging.StreamHandler(stream)
     _Out.level = logging.getLevelNamesMapping()[settings.log_level]
     _Out.processors[:] = [_drop_below_level, *prepare, *finish]

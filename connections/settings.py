@@ -21,6 +21,11 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+class LogFormat(StrEnum):
+    JSON = "json"
+    TEXT = "text"
+
+
 class SettingsError(Exception):
     """A setting is wrong; the message is one line and names the variable."""
 
@@ -47,6 +52,7 @@ class Settings(BaseSettings):
         default="", description="`package.module:factory` of a `vault.KeyStore` that takes the place of the key files."
     )
     log_level: str = "INFO"
+    log_format: LogFormat | None = Field(default=None, description="`json` in production, `text` elsewhere, if unset.")
     traces: bool = Field(default=False, description="Export traces over OTLP, as the OTEL_ variables say.")
 
     public_url: str | None = Field(
@@ -233,6 +239,10 @@ class Settings(BaseSettings):
             if url and not url.startswith("https://"):
                 raise ValueError(f"{name} must be https when CONNECTOR_ENV=production")
         return self
+
+    @property
+    def logs_json(self) -> bool:
+        return self.is_production if self.log_format is None else self.log_format is LogFormat.JSON
 
     @property
     def is_production(self) -> bool:

@@ -38,6 +38,7 @@ def connector(place: Place, stack: ExitStack, *, on_postgres: bool) -> Mapping[s
         "CONNECTOR_VAR_DIR": str(var),
         "CONNECTOR_DATABASE_URL": url,
         "CONNECTOR_REDIS_URL": place.valkey.url,
+        "CONNECTOR_LOG_FORMAT": "json",  # as in production
         "CONNECTOR_HOST_BUDGET": _UNTHROTTLED,
         **place.upstream.settings(),
     }

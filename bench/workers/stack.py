@@ -123,6 +123,7 @@ def running_stack(
             **({"CONNECTOR_BLUESKY_URL": str(pds_url.copy_with(host=_HOSTED_DOMAIN))} if is_hosted else {}),
             "CONNECTOR_DNS_SERVERS": sandbox.dns_address,
             "CONNECTOR_PLC_URL": sandbox.plc_url,
+            "CONNECTOR_LOG_FORMAT": "json",  # as in production
             "CONNECTOR_HOST_BUDGET": HOST_BUDGET,
             "CONNECTOR_WORKER_THREADS": str(threads),
             **{f"CONNECTOR_{name.upper()}": value for name, value in settings.items()},

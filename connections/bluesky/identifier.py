@@ -54,6 +54,8 @@ def parse_identifier(pasted: str, *, hosted_domain: str, allows_test: bool) -> H
     Raises `InvalidHandle` with a message that repeats nothing of the input but, where a look-alike character is the
     trouble, that one: a password can land in the wrong field.
     """
+    if is_handle(pasted):  # most are: there is nothing to forgive
+        return _checked_handle(pasted, allows_test=allows_test)
     if len(pasted) > MAX_PASTED:
         raise InvalidHandle("This is too long for a handle.")
     name = _bare(_name_in(_bare(pasted))).lstrip("@")

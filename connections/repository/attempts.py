@@ -78,8 +78,10 @@ _CLAIMED = (
 def claim_tasks(connection: Connection, task_ids: Sequence[str], *, lease: float, sweep_in: float) -> list[ClaimedTask]:
     """Takes tasks for `lease` seconds and counts an attempt of each: those that are not settled, taken or not due yet,
     in the order of the ids."""
-    rows = connection.execute(_claiming(), {"ids": list(task_ids), "lease": lease, "sweep_in": sweep_in})
-    claimed = {row.id: ClaimedTask(**row._mapping) for row in rows}
+    result = connection.execute(_claiming(), {"ids": list(task_ids), "lease": lease, "sweep_in": sweep_in})
+    names = list(result.keys())
+    tasks = [ClaimedTask(**dict(zip(names, row, strict=True))) for row in result]
+    claimed = {task.id: task for task in tasks}
     return [claimed[task_id] for task_id in task_ids if task_id in claimed]
 
 

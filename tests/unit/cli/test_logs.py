@@ -11,7 +11,7 @@ import structlog
 
 from connections import tracing
 from connections.logs import ProcessName, configure_logging, wants_colours
-from connections.settings import Environment, Settings
+from connections.settings import Environment, LogFormat, Settings
 from tests.spans import recorded
 
 PASSWORD = "abcd-efgh-2345-wxyz"
@@ -55,6 +55,22 @@ def test_a_line_has_the_number_of_the_trace_it_is_written_in(capsys: pytest.Capt
     outside, ours, theirs = map(json.loads, capsys.readouterr().out.splitlines())
     assert "trace_id" not in outside
     assert ours["trace_id"] == theirs["trace_id"] == memory.spans.only("attempt").trace
+
+
+@pytest.mark.parametrize("settings", [PRODUCTION, Settings(log_format=LogFormat.JSON)])
+def test_lines_are_json_in_production_and_wherever_it_is_asked_for(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configured(settings).info("connected", host="bsky.social")
+    assert json.loads(capsys.readouterr().out)["host"] == "bsky.social"
+
+
+@pytest.mark.parametrize("settings", [DEVELOPMENT, PRODUCTION.model_copy(update={"log_format": LogFormat.TEXT})])
+def test_lines_are_for_people_elsewhere_and_wherever_it_is_asked_for(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configured(settings).info("connected", host="bsky.social")
+    assert "host=bsky.social" in capsys.readouterr().out
 
 
 def test_production_writes_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:

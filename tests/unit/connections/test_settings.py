@@ -4,6 +4,7 @@ from connections.settings import Settings, SettingsError, load_settings
 
 WRONG = {
     "CONNECTOR_LOG_LEVEL": "LOUD",
+    "CONNECTOR_LOG_FORMAT": "xml",
     "CONNECTOR_PLC_URL": "ftp://plc",
     "CONNECTOR_BLUESKY_URL": "https://bsky.social/xrpc",
     "CONNECTOR_PUBLIC_URL": "https://connect.example.com/path",
