@@ -1,8 +1,8 @@
 """Blocking calls, off the event loop, in pools that are bounded at both ends."""
 
 import asyncio
-import contextvars
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -26,19 +26,25 @@ class Threads:
         """How many calls run in a thread or wait for one."""
         return self._pending
 
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
         """Calls the function in a thread, with this context's log bindings.
 
-        Raises what the function raises, and `ServiceUnavailable` when too many calls are waiting already.
+        The future fails as the function does, and with `ServiceUnavailable` when too many calls are waiting already.
         """
+        loop = asyncio.get_running_loop()
         if self._pending >= self._limit:
-            raise ServiceUnavailable("The service is overloaded right now. Nothing was stored; try again.")
-        call = partial(contextvars.copy_context().run, function, *args, **kwargs)
+            refused: asyncio.Future[T] = loop.create_future()
+            refused.set_exception(
+                ServiceUnavailable("The service is overloaded right now. Nothing was stored; try again.")
+            )
+            return refused
         self._pending += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-        finally:
-            self._pending -= 1
+        future = loop.run_in_executor(self._pool, partial(copy_context().run, function, *args, **kwargs))
+        future.add_done_callback(self._ended)
+        return future
+
+    def _ended(self, _future: "asyncio.Future[T]") -> None:
+        self._pending -= 1
 
     def close(self) -> None:
         """Waits for what runs; what has not started is dropped."""

@@ -8,7 +8,9 @@ the answer. Hints that come while a query runs share the next one.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from contextvars import Context
+from functools import partial
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
@@ -77,7 +79,7 @@ class Waiting(Generic[Row]):
         self._waiters: dict[str, set[Waiter[Row]]] = {}
         self._count = 0
         self._hints: set[str] = set()
-        self._hinted = asyncio.Event()
+        self._lookup: asyncio.Future[list[Row]] | None = None
         self._is_released = False
         self.refused = 0
         """How many were turned away for want of room."""
@@ -115,14 +117,14 @@ class Waiting(Generic[Row]):
         Raises `ServiceUnavailable` when there is no room for another caller, and `HungUp`.
         """
         with self.register(task_id, advice="The task is stored and goes on; ask again, or without waiting.") as waiter:
-            self.hint([task_id])
+            # In nobody's context: the query is that of all who wait, and so is what it logs and traces.
+            asyncio.get_running_loop().call_soon(self.hint, [task_id], context=Context())
             return await waiter.wait(seconds, hung_up)
 
     def hint(self, row_ids: Iterable[str]) -> None:
         """Says that these rows may have ended. Those for which nobody waits here are ignored."""
         self._hints.update(row_id for row_id in row_ids if row_id in self._waiters)
-        if self._hints:
-            self._hinted.set()
+        self._look()
 
     def hint_all(self) -> None:
         """Says that announcements may have been missed."""
@@ -133,30 +135,38 @@ class Waiting(Generic[Row]):
         asyncio.get_running_loop().call_later(grace, self._release)
 
     async def run(self) -> None:
-        """Settles waiters, for ever."""
+        """Looks for those whose announcement was lost, for ever."""
         loop = asyncio.get_running_loop()
-        next_poll = loop.time() + POLL_SECONDS
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(next_poll):
-                    await self._hinted.wait()
-            self._hinted.clear()
-            row_ids, self._hints = self._hints, set()
-            if (now := loop.time()) >= next_poll:
-                row_ids |= self._waiting_since(now - POLL_SECONDS)
-                next_poll = now + POLL_SECONDS
-            rest = iter(row_ids & self._waiters.keys())  # some have left since
-            while batch := list(islice(rest, _IDS_PER_QUERY)):
-                await self._settle(batch)
+        try:
+            while True:
+                await asyncio.sleep(POLL_SECONDS)
+                self.hint(self._waiting_since(loop.time() - POLL_SECONDS))
+        finally:
+            if self._lookup is not None:
+                self._lookup.cancel()
 
     def _waiting_since(self, moment: float) -> set[str]:
         return {
             row_id for row_id, waiters in self._waiters.items() if any(waiter.since <= moment for waiter in waiters)
         }
 
-    async def _settle(self, row_ids: list[str]) -> None:
-        lookup = asyncio.ensure_future(self._look_up(row_ids))
-        await asyncio.wait([lookup])
+    def _look(self) -> None:
+        """One query at a time."""
+        self._hints &= self._waiters.keys()  # some have left since
+        if self._lookup is not None or not self._hints:
+            return
+        row_ids = list(islice(self._hints, _IDS_PER_QUERY))
+        self._hints.difference_update(row_ids)
+        self._lookup = asyncio.ensure_future(self._look_up(row_ids))
+        self._lookup.add_done_callback(partial(self._looked, row_ids))
+
+    def _looked(self, row_ids: list[str], lookup: "asyncio.Future[list[Row]]") -> None:
+        self._lookup = None
+        if not lookup.cancelled():
+            self._settle(row_ids, lookup)
+            self._look()
+
+    def _settle(self, row_ids: list[str], lookup: "asyncio.Future[list[Row]]") -> None:
         match lookup.exception():
             case None:
                 for row in lookup.result():
@@ -165,7 +175,7 @@ class Waiting(Generic[Row]):
             case ServiceUnavailable():
                 log.warning("outcomes_not_read", rows=len(row_ids))  # the next poll asks again
             case bug:
-                # Not swallowed and not the end of the loop: each caller's own request fails with it.
+                # Not swallowed, and no end of looking: each caller's own request fails with it.
                 for row_id in row_ids:
                     for waiter in self._unanswered(row_id):
                         waiter.outcome.set_exception(bug)

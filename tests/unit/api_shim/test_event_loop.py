@@ -50,8 +50,7 @@ async def test_reading_goes_on_while_every_accepting_thread_hangs(api: Api) -> N
 
 async def test_more_calls_than_can_wait_are_refused_at_once() -> None:
     threads, go_on = Threads("test", size=1, backlog=1), threading.Event()
-    calls = [asyncio.create_task(threads.run(go_on.wait, 10)) for _ in range(2)]
-    await asyncio.sleep(0)
+    calls = [threads.run(go_on.wait, 10) for _ in range(2)]
 
     with pytest.raises(ServiceUnavailable, match="overloaded"):
         await threads.run(go_on.wait, 10)

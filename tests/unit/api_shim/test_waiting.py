@@ -275,3 +275,20 @@ async def test_a_caller_who_hangs_up_waits_no_longer(table: Table) -> None:
         with pytest.raises(HungUp):
             await caller
         assert len(waiting) == 0
+
+
+@pytest.mark.usefixtures("no_poll")
+async def test_a_query_is_nobodys_own() -> None:
+    """It would be logged and traced as part of one caller's request, though others share it."""
+    seen: list[dict[str, object]] = []
+
+    async def finished(task_ids: list[str]) -> list[TaskRow]:
+        seen.append(structlog.contextvars.get_contextvars())
+        return [row(task_id) for task_id in task_ids]
+
+    waiting = Waiting(finished, capacity=10_000)
+    async with running(waiting):
+        with structlog.contextvars.bound_contextvars(request_id="req_1"):
+            assert await waiting.follow("ct_1", 10, connected()) is not None
+
+    assert seen == [{}]
