@@ -50,6 +50,8 @@ class Stack:
             "CONNECTOR_BLUESKY_URL": self.bluesky.pds_url,
             "CONNECTOR_LOG_LEVEL": "DEBUG",
             "CONNECTOR_ATTEMPT_SECONDS": "6",
+            # However busy the machine is: who is turned away tells no secret, and all of them are to be told something.
+            "CONNECTOR_QUEUE_AGE_SECONDS": "60",
             **self.collector.environment,
             # A crash prints where every thread was.
             "PYTHONFAULTHANDLER": "1",

@@ -48,7 +48,7 @@ def test_worker_that_was_given_up_comes_back_with_a_failure(fleet: Fleet) -> Non
         failing = fleet.sandbox.control.order(Status(status=503, method=LOGIN))
         held = fleet.hold(Point.FAILED, "worker-1", threads=6)  # fewer than open its circuit
         fleet.sandbox.control.cancel(failing)
-        fleet.sandbox.control.login_delay(1.5)  # so that they are in the middle of it for a while
+        fleet.sandbox.control.login_delay(1.0)  # so that they are in the middle of it for a while
         fleet.until_claimed_again(held, count=4)
         fleet.release(Point.FAILED, "worker-1")
         fleet.sandbox.control.login_delay(LOGIN_SECONDS)
