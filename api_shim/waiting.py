@@ -152,8 +152,10 @@ class Waiting(Generic[Row]):
 
     def _look(self) -> None:
         """One query at a time."""
+        if self._lookup is not None:
+            return
         self._hints &= self._waiters.keys()  # some have left since
-        if self._lookup is not None or not self._hints:
+        if not self._hints:
             return
         row_ids = list(islice(self._hints, _IDS_PER_QUERY))
         self._hints.difference_update(row_ids)
